@@ -1,0 +1,63 @@
+"""The command line. Every command lives in a module of its own under gameserver.cli and is imported when it is run."""
+
+import argparse
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+from gameserver.config import load_settings
+from gameserver.errors import GameServerError
+
+EXIT_REFUSED: Final = 2
+EXIT_INTERRUPTED: Final = 130
+
+COMMANDS: Final = {
+    "up": "start everything on this machine: databases, migrations, a node",
+    "node": "run one node; DATABASE_URL and REDIS_URL say where its databases are",
+    "migrate": "bring the database up to this version",
+    "play": "fight a battle from the terminal",
+    "loadtest": "simulate many players and prove that nothing was lost",
+    "replay": "show a battle from its journal, step by step",
+    "config": "list every setting with its unit, default, value and meaning",
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns the exit code: 0 done, 1 the command found a fault, 2 it could not be run (and says why)."""
+    options, rest = _parser().parse_known_args(arguments)
+    if rest and options.command not in ("play", "loadtest"):
+        _parser().error(f"unknown arguments: {' '.join(rest)}")
+    options.rest = rest
+    try:
+        command = importlib.import_module(f"gameserver.cli.{options.command}")
+        code: int = command.run(load_settings(os.environ), options)
+    except GameServerError as error:
+        print(f"gameserver {options.command}: {error}", file=sys.stderr)
+        return EXIT_REFUSED
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:  # the reader of our output, `head` perhaps, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gameserver", description="A durable server for real-time social games.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    # play and loadtest read their own options, --help too.
+    parsers = {
+        name: commands.add_parser(name, help=text, description=text, add_help=name not in ("play", "loadtest"))
+        for name, text in COMMANDS.items()
+    }
+    for name in ("up", "node"):
+        parsers[name].add_argument("--rules", type=Path, metavar="FILE", help="a Python file with the rules of a mode")
+    parsers["up"].add_argument("--reload", action="store_true", help="start the node again when a source file changes")
+    parsers["replay"].add_argument("battle", metavar="BATTLE", help="the battle's ID")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,281 @@
+"""One life of an actor: a battle or group in memory, from an activation until it is abandoned or passivated.
+
+The actor decides every command alone and in order. It never waits for its own commits: it goes on deciding against its
+newer state while the committer writes, and nobody is told anything before that is durable. When a commit does not land
+the actor is abandoned: its state is ahead of the truth, so it is thrown away with all that it had queued, and the next
+command restores it from the journal.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import structlog
+import trio
+from attrs import frozen
+
+from gameserver.actors.alarms import Alarms
+from gameserver.actors.committer import Committer
+from gameserver.actors.kinds import Kind
+from gameserver.actors.mailbox import Mailbox
+from gameserver.actors.messages import Birth, Inspect, Message, Passivate, Play, Send, Show, Wake, ignore
+from gameserver.actors.outcomes import Outcomes
+from gameserver.actors.pending import Pending
+from gameserver.actors.ports import Accepted, Activation, Answer, Clock, Shown, Snapshot
+from gameserver.actors.projections import project
+from gameserver.config import ActorSettings
+from gameserver.errors import Refused
+from gameserver.game.machine import Intention, IntentionSettled, Machine
+from gameserver.game.rules import Dice, TimeUp
+
+log = structlog.get_logger()
+
+
+@frozen
+class Surroundings:
+    """What all actors of a node share."""
+
+    committer: Committer
+    alarms: Alarms
+    clock: Clock
+    send: Send
+    save_snapshot: Callable[[str, int, Snapshot], None]
+    limits: ActorSettings
+
+
+@frozen
+class Memory:
+    """What an actor is restored to: the fold of its journal up to `seq`; `at_ms` is the time of the last event."""
+
+    machine: Machine
+    outcomes: Outcomes
+    seq: int = 0
+    at_ms: int = 0
+    snapshot_seq: int = 0
+
+
+class Actor:
+    def __init__(self, activation: Activation, kind: Kind, memory: Memory, mailbox: Mailbox, around: Surroundings):
+        self.id, self.epoch = activation.actor_id, activation.epoch
+        self.seq = memory.seq
+        self._seed = activation.seed
+        self._kind, self._machine, self._outcomes = kind, memory.machine, memory.outcomes
+        self._at_ms, self._snapshot_seq = memory.at_ms, memory.snapshot_seq
+        self._mailbox, self._around = mailbox, around
+        self._sent_at_ms: dict[str, int] = {}
+        self._alarm_ms: int | None = None
+        self._scope = trio.CancelScope()
+
+    @property
+    def kind(self) -> str:
+        return self._kind.name
+
+    @property
+    def rules_version(self) -> int:
+        return self._kind.rules_version
+
+    # -- life -----------------------------------------------------------------------------------------------------
+
+    async def live(self) -> bool:
+        """Work through the mailbox; True when the actor agrees to leave memory, False when it was abandoned.
+
+        What raises from here is a crash: the state may be broken, and the caller must drop the actor.
+        """
+        self._resume_intentions()
+        self._set_alarm()
+        with self._scope:
+            while True:
+                await self._mailbox.wait()
+                if self._work():
+                    return True
+        return False
+
+    def abandon(self) -> None:
+        """Throw this life away: its state is not what is durable."""
+        self._scope.cancel()
+
+    def snapshot(self) -> Snapshot | None:
+        """The present state, if it is newer than the last snapshot."""
+        if self.seq == self._snapshot_seq:
+            return None
+        self._snapshot_seq = self.seq
+        return Snapshot(self.seq, self.rules_version, self._kind.encode_state(self._machine, self._outcomes, self._at_ms))
+
+    def _work(self) -> bool:
+        """One turn: everything in the mailbox. True if the actor may be passivated now."""
+        messages = self._mailbox.messages
+        now = trio.current_time()
+        while messages:
+            message = messages.popleft()
+            if isinstance(message.command, Passivate):
+                if not messages and not self._around.committer.holds(self):
+                    return True
+            elif isinstance(message.command, Wake):
+                self._wake()
+            elif message.expires_at < now:
+                message.reply(Refused("deadline_exceeded"))
+            else:
+                self._handle(message)
+        if self.seq - self._snapshot_seq >= self._around.limits.snapshot_every:
+            self._around.committer.pending(self).snapshot = self.snapshot()
+        self._set_alarm()
+        return False
+
+    # -- commands -------------------------------------------------------------------------------------------------
+
+    def _handle(self, message: Message) -> None:
+        pending = self._around.committer.pending(self)
+        try:
+            answer = self._answer(message, pending)
+        except Refused as refused:
+            answer = refused
+        except Exception:
+            message.reply(Refused("actor_restarting"))
+            raise
+        pending.replies.append((message.reply, answer))
+
+    def _answer(self, message: Message, pending: Pending) -> Answer:
+        """Raises Refused (nothing has changed), or whatever broke the state."""
+        command, identity = message.command, message.identity
+        if isinstance(command, Show):
+            if not self._machine.born:
+                raise Refused(f"{self.kind}_not_found")
+            return Shown(self.seq, self._machine.view())
+        if isinstance(command, Inspect):
+            return Shown(self.seq, self._inspect())
+        if identity is not None:
+            known_seq = self._outcomes.find(identity)
+            if known_seq is not None:
+                return Accepted(known_seq)
+        if isinstance(command, Play):
+            command = self._kind.command(command)
+        accepted = self._decide(command, pending)
+        if isinstance(command, IntentionSettled):
+            self._sent_at_ms.pop(command.intention_id, None)
+        if identity is not None and accepted.event is not None:
+            self._outcomes.record(identity, accepted.seq)
+            pending.add_outcome(identity, accepted)
+        return accepted
+
+    def _decide(self, command: Any, pending: Pending) -> Accepted:
+        """Decide, apply, and let what follows follow. The answer names the first event of the command."""
+        machine = self._machine
+        now_ms = max(self._at_ms, self._around.clock.now_ms())
+        try:
+            events = machine.decide(command, now_ms, Dice(self._seed, self.seq + 1))
+        except Refused:
+            raise
+        except Exception as error:
+            log.exception("rules.failed", actor=self.id, mode=self._kind.mode, command=type(command).__name__)
+            raise Refused("rules_failed") from error
+        if not events:
+            return Accepted(self.seq)
+        self._at_ms = now_ms
+        first, line = self.seq + 1, self._apply(events, pending)
+        while events := machine.follow_up(now_ms):
+            self._apply(events, pending)
+        self._intend(pending)
+        return Accepted(first, line)
+
+    def _apply(self, events: Any, pending: Pending) -> bytes:
+        """Fold events into the state and put them on their way; gives the public line of the first."""
+        first_line = b""
+        for event in events:
+            self.seq += 1
+            self._machine.apply(event)
+            line, private = self._kind.events.encode(self.id, self.seq, event)
+            pending.add_event(event, line, private, self.seq)
+            for row in project(self._machine.state(), event, self.seq):
+                pending.add_row(row)
+            first_line = first_line or line
+        self._around.committer.note_events(len(events))
+        return first_line
+
+    def _inspect(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "kind": self.kind,
+            "mode": self._kind.mode,
+            "rules_version": self.rules_version,
+            "seq": self.seq,
+            "epoch": self.epoch,
+            "snapshot_seq": self._snapshot_seq,
+            "wake_at_ms": self.wake_at_ms(),
+            "mailbox": len(self._mailbox.messages),
+            "unacknowledged_intentions": [intention.id for intention in self._machine.intentions()],
+            "state": self._machine.view() if self._machine.born else None,
+        }
+
+    # -- timers ---------------------------------------------------------------------------------------------------
+
+    def wake_at_ms(self) -> int | None:
+        """When somebody must wake this actor even if it has left memory."""
+        times = [self._machine.deadline(), self._retry_at_ms()]
+        return min((time for time in times if time is not None), default=None)
+
+    def _set_alarm(self) -> None:
+        at_ms = self.wake_at_ms()
+        if at_ms == self._alarm_ms:
+            return
+        self._alarm_ms = at_ms
+        at = None
+        if at_ms is not None:
+            at = trio.current_time() + max(0, at_ms - self._around.clock.now_ms()) / 1000
+        self._around.alarms.set(self.id, at)
+
+    def _wake(self) -> None:
+        """The alarm rang, or the sweeper came by: do what is due, and keep the alarm alive for what is not."""
+        self._alarm_ms = None
+        deadline_ms = self._machine.deadline()
+        if deadline_ms is not None and deadline_ms <= self._around.clock.now_ms():
+            now = trio.current_time()
+            self._handle(Message(self.id, TimeUp(), ignore, expires_at=now))
+            if self._machine.deadline() == deadline_ms:  # the mode let its own deadline pass: ask again, but not at once
+                self._alarm_ms = self.wake_at_ms()
+                self._around.alarms.set(self.id, now + self._around.limits.sweep_interval_ms / 1000)
+        retry_at_ms = self._retry_at_ms()
+        if retry_at_ms is not None and retry_at_ms <= self._around.clock.now_ms():
+            self._resume_intentions()
+
+    # -- intentions -----------------------------------------------------------------------------------------------
+
+    def _intend(self, pending: Pending) -> None:
+        """Have what is newly intended sent once it is durable."""
+        for intention in self._machine.intentions():
+            if intention.id not in self._sent_at_ms:
+                self._sent_at_ms[intention.id] = self._around.clock.now_ms()
+                pending.intentions.append(intention)
+
+    def on_committed(self, pending: Pending) -> None:
+        """What this pending carried is durable: carry out what it intended, and keep its snapshot."""
+        for intention in pending.intentions:
+            self._send(intention)
+        if pending.snapshot is not None:
+            self._around.save_snapshot(self.id, self.epoch, pending.snapshot)
+
+    def _resume_intentions(self) -> None:
+        """Send again whatever has not been acknowledged: after a restart, or when no answer came in time."""
+        for intention in self._machine.intentions():
+            self._send(intention)
+
+    def _send(self, intention: Intention) -> None:
+        around = self._around
+        self._sent_at_ms[intention.id] = around.clock.now_ms()
+        birth = Birth(intention.kind, intention.mode) if intention.mode else None
+        expires_at = trio.current_time() + around.limits.command_deadline_ms / 1000
+        reply = partial(self._settle, intention.id)
+        around.send(Message(intention.target, intention.command, reply, expires_at, birth=birth))
+
+    def _settle(self, intention_id: str, answer: Answer) -> None:
+        """The other actor has answered; what can be tried again stays for the next alarm."""
+        refusal = None
+        if isinstance(answer, Refused):
+            if answer.retryable:
+                return
+            refusal = answer.code
+        expires_at = trio.current_time() + self._around.limits.command_deadline_ms / 1000
+        self._around.send(Message(self.id, IntentionSettled(intention_id, refusal), ignore, expires_at))
+
+    def _retry_at_ms(self) -> int | None:
+        sent = [self._sent_at_ms.get(intention.id, 0) for intention in self._machine.intentions()]
+        return min(sent) + self._around.limits.intention_retry_ms if sent else None

@@ -1,0 +1,285 @@
+"""All actors of this node: get or activate, supervise, passivate, wake.
+
+Each actor has a cell: a mailbox, and one supervised task that gives it one life after another. A message for an actor
+that is not in memory makes the cell, and waits in its mailbox while the actor is restored. What ends a life:
+
+- passivation: idle for long and nothing in flight; snapshot, release, and the cell goes;
+- abandonment: its commit did not land; the next message restores it from what is durable;
+- a crash: it comes back after a pause; too many crashes in a period and it is set aside, until an operator lets it back;
+- a refused activation (owned elsewhere, set aside, storage away, unknown rules): all who wait are told why.
+
+Other actors never notice. A cell's task never ends with messages in its mailbox: each gets its reply.
+"""
+
+from collections.abc import Iterator
+
+import structlog
+import trio
+from attrs import define, field
+
+from gameserver.actors.activation import restore, take_ownership
+from gameserver.actors.actor import Actor, Surroundings
+from gameserver.actors.alarms import Alarms
+from gameserver.actors.committer import Committer
+from gameserver.actors.kinds import Kinds
+from gameserver.actors.mailbox import Mailbox
+from gameserver.actors.messages import Message, Passivate, Wake, ignore
+from gameserver.actors.ports import Clock, Journal, Snapshot
+from gameserver.actors.restarts import Restarts
+from gameserver.config import ActorSettings, CommandSettings
+from gameserver.errors import (
+    ActorNotFound,
+    ActorSetAside,
+    JournalError,
+    LeaseLost,
+    OutcomeUnknown,
+    OwnedElsewhere,
+    Refused,
+    StorageUnavailable,
+)
+from gameserver.game.commands import CloseBattle, IntendBattle, JoinGroup, LeaveGroup, OpenBattle
+
+log = structlog.get_logger()
+
+STOP_STEP_S = 0.01
+"""While stopping: actors that had something in flight are asked again after this."""
+
+
+@define
+class CatalogCounters:
+    activated: int = 0
+    passivated: int = 0
+    abandoned: int = 0
+    crashed: int = 0
+    set_aside: int = 0
+    refused_overloaded: int = 0
+
+
+@define(eq=False)
+class Cell:
+    actor_id: str
+    mailbox: Mailbox
+    last_message_at: float
+    actor: Actor | None = None
+    epoch: int = 0
+    scope: trio.CancelScope = field(factory=trio.CancelScope)
+
+
+class Catalog:
+    """`deliver` never blocks. `run` holds the tasks of all actors; when it is cancelled they are gone."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        committer: Committer,
+        kinds: Kinds,
+        clock: Clock,
+        limits: ActorSettings,
+        commands: CommandSettings,
+    ) -> None:
+        self._journal, self._committer, self._kinds = journal, committer, kinds
+        self._clock, self._limits, self._commands = clock, limits, commands
+        self._cells: dict[str, Cell] = {}
+        self._restarts = Restarts(limits)
+        self._alarms = Alarms(self._ring)
+        self._around = Surroundings(committer, self._alarms, clock, self.deliver, self._save_soon, limits)
+        self._activating = trio.CapacityLimiter(limits.activations_limit)
+        self._nursery: trio.Nursery | None = None
+        self.counters = CatalogCounters()
+
+    # -- messages -------------------------------------------------------------------------------------------------
+
+    def deliver(self, message: Message) -> None:
+        """Put a message into its actor's mailbox; its reply is called exactly once, in any case."""
+        if self._nursery is None:
+            message.reply(Refused("node_stopping"))
+            return
+        cell = self._cells.get(message.actor_id)
+        if cell is None:
+            if len(self._cells) >= self._limits.active_limit:
+                self._refuse_overload(message)
+                return
+            cell = Cell(message.actor_id, Mailbox(self._limits.mailbox_limit), trio.current_time())
+            self._cells[message.actor_id] = cell
+            self._nursery.start_soon(self._supervise, cell)
+        cell.last_message_at = trio.current_time()
+        if self._committer.overloaded or not cell.mailbox.put(message):
+            self._refuse_overload(message)
+
+    def _refuse_overload(self, message: Message) -> None:
+        self.counters.refused_overloaded += 1
+        message.reply(Refused("overloaded"))
+
+    @property
+    def active(self) -> int:
+        return len(self._cells)
+
+    def cells(self) -> Iterator[Cell]:
+        return iter(self._cells.values())
+
+    # -- running --------------------------------------------------------------------------------------------------
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._alarms.run)
+                nursery.start_soon(self._sweep)
+                self._nursery = nursery
+                task_status.started()
+        finally:
+            self._nursery = None
+
+    async def stop(self) -> None:
+        """Take no more messages, let everything in flight land, and release all actors with a snapshot."""
+        nursery, self._nursery = self._nursery, None
+        while self._cells:
+            await self._committer.drained()
+            for cell in list(self._cells.values()):
+                cell.mailbox.put(_internal(cell.actor_id, Passivate()))
+            await trio.sleep(STOP_STEP_S)
+        if nursery is not None:
+            nursery.cancel_scope.cancel()
+
+    def drop_all(self) -> None:
+        """The right to own actors is lost: end every life at once, without another word to the journal."""
+        for cell in self._cells.values():
+            cell.scope.cancel()
+
+    # -- supervision ----------------------------------------------------------------------------------------------
+
+    async def _supervise(self, cell: Cell) -> None:
+        """One life after another, until nobody wants the actor any more."""
+        end: Exception = Refused("actor_restarting")
+        try:
+            with cell.scope:
+                while await self._one_life(cell):
+                    pass
+        except (JournalError, Refused) as error:
+            end = error
+        finally:
+            self._forget_life(cell)
+            del self._cells[cell.actor_id]
+            self._alarms.set(cell.actor_id, None)
+            self._refuse_waiting(cell, end)
+
+    async def _one_life(self, cell: Cell) -> bool:
+        """Restore the actor and let it work; True if it shall live again, because somebody waits for it."""
+        try:
+            actor = await self._activate(cell)
+            if await actor.live():
+                await self._passivate(actor)
+            else:
+                self.counters.abandoned += 1
+        except (JournalError, Refused):
+            raise
+        except Exception:
+            return await self._after_crash(cell)
+        cell.actor = None
+        return bool(cell.mailbox.messages)
+
+    async def _activate(self, cell: Cell) -> Actor:
+        birth = next((message.birth for message in cell.mailbox.messages if message.birth is not None), None)
+        async with self._activating:
+            activation = await take_ownership(cell.actor_id, birth, self._journal, self._kinds)
+            cell.epoch = activation.epoch
+            cell.actor = await restore(
+                activation, self._journal, self._kinds, self._commands, cell.mailbox, self._around
+            )
+        self.counters.activated += 1
+        return cell.actor
+
+    async def _after_crash(self, cell: Cell) -> bool:
+        """Forget what the broken life had not committed; then another life after a pause, or none."""
+        log.exception("actor.crashed", actor=cell.actor_id)
+        self.counters.crashed += 1
+        self._forget_life(cell)
+        pause_s = self._restarts.crashed(cell.actor_id, trio.current_time())
+        if pause_s is None:
+            self.counters.set_aside += 1
+            log.error("actor.set_aside", actor=cell.actor_id)
+            await self._journal.set_aside(cell.actor_id, cell.epoch, "crashed too often")
+            raise ActorSetAside(cell.actor_id)
+        await trio.sleep(pause_s)
+        return True
+
+    def _forget_life(self, cell: Cell) -> None:
+        if cell.actor is not None:
+            self._committer.drop(cell.actor, Refused("actor_restarting"))
+            cell.actor = None
+
+    async def _passivate(self, actor: Actor) -> None:
+        snapshot = actor.snapshot()
+        if snapshot is not None:
+            await self._journal.save_snapshot(actor.id, actor.epoch, snapshot)
+        await self._journal.release(actor.id, actor.epoch)
+        self.counters.passivated += 1
+
+    def _refuse_waiting(self, cell: Cell, end: Exception) -> None:
+        while cell.mailbox.messages:
+            message = cell.mailbox.messages.popleft()
+            message.reply(_refusal(end, message))
+
+    def _save_soon(self, actor_id: str, epoch: int, snapshot: Snapshot) -> None:
+        if self._nursery is not None:
+            self._nursery.start_soon(self._save, actor_id, epoch, snapshot)
+
+    async def _save(self, actor_id: str, epoch: int, snapshot: Snapshot) -> None:
+        try:
+            await self._journal.save_snapshot(actor_id, epoch, snapshot)
+        except JournalError as error:  # the journal has everything; the next snapshot will do
+            log.warning("snapshot.not_saved", actor=actor_id, error=str(error))
+
+    # -- passivation and timers -----------------------------------------------------------------------------------
+
+    def _ring(self, actor_id: str) -> None:
+        cell = self._cells.get(actor_id)
+        if cell is not None:
+            cell.mailbox.put(_internal(actor_id, Wake()))
+
+    async def _sweep(self) -> None:
+        """Passivate who is idle, and wake those whose timer is due but who are not in memory."""
+        while True:
+            await trio.sleep(self._limits.sweep_interval_ms / 1000)
+            self._passivate_idle()
+            try:
+                await self._wake_due()
+            except JournalError as error:
+                log.warning("sweep.failed", error=str(error))
+
+    def _passivate_idle(self) -> None:
+        idle_since = trio.current_time() - self._limits.idle_ms / 1000
+        soon_ms = self._clock.now_ms() + self._limits.idle_ms
+        for cell in self._cells.values():
+            if cell.last_message_at > idle_since or cell.actor is None or cell.mailbox.messages:
+                continue
+            wake_at_ms = cell.actor.wake_at_ms()
+            if wake_at_ms is None or wake_at_ms > soon_ms:
+                cell.mailbox.put(_internal(cell.actor_id, Passivate()))
+
+    async def _wake_due(self) -> None:
+        for actor_id in await self._journal.due(self._clock.now_ms(), self._limits.sweep_batch):
+            if actor_id not in self._cells:
+                self.deliver(_internal(actor_id, Wake()))
+
+
+def _internal(actor_id: str, command: Wake | Passivate) -> Message:
+    return Message(actor_id, command, ignore, expires_at=float("inf"))
+
+
+_REFUSALS: dict[type[Exception], str] = {
+    ActorSetAside: "actor_set_aside",
+    OwnedElsewhere: "owner_unreachable",
+    LeaseLost: "storage_unavailable",
+    StorageUnavailable: "storage_unavailable",
+    OutcomeUnknown: "storage_unavailable",
+}
+
+
+def _refusal(end: Exception, message: Message) -> Refused:
+    """Why a message was not taken, in the words of its sender."""
+    if isinstance(end, Refused):
+        return end
+    if isinstance(end, ActorNotFound):
+        to_group = isinstance(message.command, JoinGroup | LeaveGroup | IntendBattle | OpenBattle | CloseBattle)
+        return Refused("group_not_found" if to_group else "battle_not_found")
+    return Refused(_REFUSALS.get(type(end), "internal"))

@@ -1,0 +1,113 @@
+"""What one actor has decided and is not durable yet: events to be written, and everybody who waits for that."""
+
+from typing import Any, Protocol
+
+from attrs import Factory, define
+
+from gameserver.actors.outcomes import row_of
+from gameserver.actors.ports import (
+    Accepted,
+    Answer,
+    Committed,
+    Entry,
+    JournalRow,
+    KeyRow,
+    OutboxRow,
+    Projection,
+    Reply,
+    Snapshot,
+)
+from gameserver.codec import encode
+from gameserver.game.machine import Intention
+from gameserver.ids import IdempotencyKey, Identity
+
+
+class Writer(Protocol):
+    """What the committer needs of an actor."""
+
+    id: str
+    epoch: int
+    seq: int
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def rules_version(self) -> int: ...
+
+    def wake_at_ms(self) -> int | None: ...
+
+    def abandon(self) -> None: ...
+
+    def on_committed(self, pending: "Pending") -> None: ...
+
+
+@define(eq=False)
+class Pending:
+    """Grows turn by turn until the committer takes it; then it lands, or is dropped, as a whole.
+
+    Without events it only waits for those of its actor that are on their way, and is answered after them.
+    """
+
+    actor: Writer
+    first_seq: int
+    events: list[Any] = Factory(list)
+    lines: list[bytes] = Factory(list)
+    private: list[tuple[int, dict[str, Any]]] = Factory(list)
+    outcomes: list[list[str | int]] = Factory(list)
+    projections: dict[tuple[str, ...], Projection] = Factory(dict)
+    outbox: list[OutboxRow] = Factory(list)
+    keys: list[KeyRow] = Factory(list)
+    intentions: list[Intention] = Factory(list)
+    replies: list[tuple[Reply, Answer]] = Factory(list)
+    snapshot: Snapshot | None = None
+
+    def add_event(self, event: Any, line: bytes, private: dict[str, Any] | None, seq: int) -> None:
+        self.events.append(event)
+        self.lines.append(line)
+        if private is not None:
+            self.private.append((seq, private))
+
+    def add_outcome(self, identity: Identity, accepted: Accepted) -> None:
+        self.outcomes.append(row_of(identity, accepted.seq))
+        if isinstance(identity, IdempotencyKey):
+            assert accepted.event is not None
+            key = KeyRow(identity.player, identity.key, identity.request_hash, accepted.seq, accepted.event)
+            self.keys.append(key)
+
+    def add_row(self, row: Projection | OutboxRow) -> None:
+        if isinstance(row, OutboxRow):
+            self.outbox.append(row)
+        else:
+            self.projections[row.table, *row.key] = row
+
+    def entry(self) -> Entry:
+        row = JournalRow(
+            first_seq=self.first_seq,
+            seq=self.first_seq + len(self.events) - 1,
+            rules_version=self.actor.rules_version,
+            outcomes=encode(self.outcomes) if self.outcomes else b"",
+            public=b"\n".join(self.lines),
+            private=encode(self.private) if self.private else b"",
+        )
+        return Entry(
+            actor_id=self.actor.id,
+            epoch=self.actor.epoch,
+            row=row,
+            wake_at_ms=self.actor.wake_at_ms(),
+            projections=tuple(self.projections.values()),
+            outbox=tuple(self.outbox),
+            keys=tuple(self.keys),
+        )
+
+    def committed(self) -> Committed:
+        return Committed(self.actor.id, self.actor.kind, self.actor.epoch, self.first_seq, self.events, self.lines)
+
+    def answer(self) -> None:
+        for reply, answer in self.replies:
+            reply(answer)
+
+    def refuse(self, error: Exception) -> None:
+        """Everybody who waits gets the same error: nothing of this is known to have happened."""
+        for reply, _ in self.replies:
+            reply(error)

@@ -1,0 +1,1 @@
+"""One small module per command: `run(settings, options)` returns the exit code."""

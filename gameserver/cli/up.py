@@ -1,0 +1,10 @@
+"""gameserver up [--rules FILE] [--reload]"""
+
+import argparse
+
+from gameserver import up
+from gameserver.config import Settings
+
+
+def run(settings: Settings, options: argparse.Namespace) -> int:
+    return up.run(settings, options.rules, options.reload)

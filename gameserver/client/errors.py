@@ -1,0 +1,37 @@
+"""What a client may run into besides being refused."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from gameserver.errors import GameServerError
+
+
+class Unreachable(GameServerError):
+    """Nobody answers at the address, or nobody who speaks our language."""
+
+
+class Disconnected(GameServerError):
+    """The WebSocket connection has ended. A command without an answer may or may not have run: repeat it, under the
+    same instance and ID, over a new connection."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        self.code, self.reason = code, reason
+        super().__init__(f"disconnected: {reason} ({code})")
+
+    @property
+    def come_back(self) -> bool:
+        return self.code < 4500
+
+
+@contextmanager
+def unwrapped() -> Iterator[None]:
+    """Around a nursery: an error that comes alone comes out as itself, not as a group of one."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        if error is group:
+            raise
+        raise error from None

@@ -1,0 +1,252 @@
+"""One player's connection to the game: commands with their answers, and the events that the server pushes.
+
+    async with connect(url, token) as player:
+        state = (await player.watch(battle_id))["state"]
+        await player.attack(battle_id)
+        async for event in player.events(): ...
+
+Answers find their command by its ID. Whoever comes back after a disconnection passes the `instance` of the earlier
+hello and the `last_id` used under it, and may then repeat an unanswered command by its ID: it takes effect once.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any, Final
+
+import trio
+from attrs import define, field, frozen
+from trio_websocket import (
+    ConnectionClosed,
+    ConnectionRejected,
+    DisconnectionTimeout,
+    HandshakeError,
+    WebSocketConnection,
+    open_websocket_url,
+)
+
+from gameserver.client.errors import Disconnected, Unreachable, unwrapped
+from gameserver.client.http import refused_from
+from gameserver.client.limits import PlayerLimits
+from gameserver.codec import decode, encode
+from gameserver.errors import Refused
+
+ABNORMAL: Final = 1006
+"""What WebSocket calls an end without a close frame."""
+
+Event = dict[str, Any]
+"""As on the wire: "event", "payload", and "seq" for what happened in a battle."""
+
+
+@frozen
+class Hello:
+    player_id: str
+    instance: int
+    node: str
+    server_time_ms: int
+
+
+@asynccontextmanager
+async def connect(
+    url: str,
+    token: str,
+    instance: int | None = None,
+    *,
+    last_id: int = 0,
+    on_event: Callable[[Event], None] | None = None,
+    limits: PlayerLimits | None = None,
+) -> AsyncIterator["Player"]:
+    """A connected player, who has been greeted. With `on_event`, events go there, at once, and not to `events()`.
+
+    Raises Refused (the handshake), Unreachable, Disconnected (before the greeting).
+    """
+    limits = limits or PlayerLimits()
+    target = url if instance is None else f"{url}{'&' if '?' in url else '?'}instance={instance}"
+    opening = open_websocket_url(
+        target,
+        extra_headers=[(b"Authorization", f"Bearer {token}".encode())],
+        max_message_size=limits.message_bytes,
+        connect_timeout=limits.connect_deadline_ms / 1000,
+        disconnect_timeout=limits.close_deadline_ms / 1000,
+    )
+    async with _opened(opening, url) as websocket:
+        player = Player(websocket, last_id, on_event, limits)
+        with unwrapped():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(player.read)
+                try:
+                    await player.greeted()
+                    yield player
+                finally:
+                    nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _opened(
+    opening: AbstractAsyncContextManager[WebSocketConnection], url: str
+) -> AsyncIterator[WebSocketConnection]:
+    try:
+        async with opening as websocket:
+            yield websocket
+    except ConnectionRejected as rejected:
+        raise refused_from(rejected.status_code, rejected.body or b"") from None
+    except DisconnectionTimeout:
+        pass  # we were leaving anyway
+    except (HandshakeError, OSError) as error:
+        raise Unreachable(f"nothing answers at {url}") from error
+
+
+@define(eq=False)
+class _Waiting:
+    """A command on its way: `answer` is the payload of the reply, or the error instead of it."""
+
+    done: trio.Event = field(factory=trio.Event)
+    answer: Any = None
+
+    def settle(self, answer: Any) -> None:
+        self.answer = answer
+        self.done.set()
+
+
+class Player:
+    """Made by `connect`. `lost` says why, once the connection has ended."""
+
+    hello: Hello
+
+    def __init__(
+        self,
+        websocket: WebSocketConnection,
+        last_id: int,
+        on_event: Callable[[Event], None] | None,
+        limits: PlayerLimits,
+    ) -> None:
+        self._websocket, self._limits = websocket, limits
+        self.last_id = last_id
+        self.lost: Disconnected | None = None
+        self._waiting: dict[int, _Waiting] = {}
+        self._greeting = _Waiting()
+        self._pushed, self._to_read = trio.open_memory_channel[Event](limits.events)
+        self._on_event = on_event or self._pushed.send_nowait
+
+    # -- the game -------------------------------------------------------------------------------------------------
+
+    async def join(self, battle_id: str) -> Any:
+        return await self.command("battle:join", {"battleId": battle_id})
+
+    async def begin(self, battle_id: str) -> Any:
+        return await self.command("battle:begin", {"battleId": battle_id})
+
+    async def finish(self, battle_id: str) -> Any:
+        return await self.command("battle:finish", {"battleId": battle_id})
+
+    async def attack(self, battle_id: str) -> Any:
+        return await self.command("battle:attack", {"battleId": battle_id})
+
+    async def guard(self, battle_id: str) -> Any:
+        return await self.command("battle:guard", {"battleId": battle_id})
+
+    async def cheer(self, battle_id: str, target_id: str) -> Any:
+        return await self.command("battle:cheer", {"battleId": battle_id, "targetId": target_id})
+
+    async def watch(self, battle_id: str, after: int | None = None) -> Any:
+        """`{"seq", "state"}`; or, with `after`, `{"seq", "recovered": true}` and then the events above it, if the
+        server still has them all."""
+        payload = {"battleId": battle_id} if after is None else {"battleId": battle_id, "after": after}
+        return await self.command("battle:watch", payload)
+
+    async def ping(self) -> Any:
+        return await self.command("ping", {})
+
+    async def command(self, event: str, payload: dict[str, Any], *, command_id: int | None = None) -> Any:
+        """The payload of the reply. `command_id` repeats an earlier command; otherwise the next ID is taken.
+
+        Raises Refused (`deadline_exceeded` also when no answer came in time), Disconnected.
+        """
+        if len(self._waiting) >= self._limits.in_flight:
+            raise Refused("too_many_in_flight")
+        if command_id is None:
+            command_id = self.last_id = self.last_id + 1
+        waiting = self._waiting[command_id] = _Waiting()
+        try:
+            with trio.fail_after(self._limits.command_deadline_ms / 1000):
+                await self._send(encode({"id": command_id, "event": event, "payload": payload}))
+                await waiting.done.wait()
+        except trio.TooSlowError:
+            raise Refused("deadline_exceeded") from None
+        finally:
+            del self._waiting[command_id]
+        if isinstance(waiting.answer, Exception):
+            raise waiting.answer
+        return waiting.answer
+
+    async def events(self) -> AsyncIterator[Event]:
+        """What the server pushes, in order, until the connection ends; for one reader. `lost` then says why."""
+        async for event in self._to_read:
+            yield event
+
+    # -- the connection -------------------------------------------------------------------------------------------
+
+    async def greeted(self) -> None:
+        """Raises Refused("deadline_exceeded"), Disconnected."""
+        with trio.move_on_after(self._limits.connect_deadline_ms / 1000):
+            await self._greeting.done.wait()
+        if not isinstance(self._greeting.answer, Hello):
+            raise self._greeting.answer or Refused("deadline_exceeded", "connected, but not greeted in time")
+        self.hello = self._greeting.answer
+
+    async def read(self) -> None:
+        """Hands on what comes until the connection ends. The task of `connect`."""
+        try:
+            while not self.lost:
+                message = await self._websocket.get_message()
+                self._take(decode(message.encode() if isinstance(message, str) else message))
+        except ConnectionClosed as closed:
+            self._lose(_disconnected(closed))
+        except trio.WouldBlock:
+            self._lose(Disconnected(1000, f"more than {self._limits.events} events were waiting to be read"))
+
+    def _take(self, message: Event) -> None:
+        match message["event"]:
+            case "reply":
+                self._settle(message["id"], message["payload"])
+            case "error":
+                problem = message["payload"]
+                refused = Refused(problem["code"], problem["message"], retry_after_ms=problem.get("retryAfterMs"))
+                self._settle(message.get("id"), refused)
+            case "hello":
+                hello = message["payload"]
+                self._greeting.settle(Hello(hello["playerId"], hello["instance"], hello["node"], hello["serverTimeMs"]))
+            case _:
+                self._on_event(message)
+
+    def _settle(self, command_id: int | None, answer: Any) -> None:
+        waiting = self._waiting.get(command_id) if command_id is not None else None
+        if waiting:  # nobody waits any more for an answer that came too late
+            waiting.settle(answer)
+
+    async def _send(self, data: bytes) -> None:
+        if self.lost:
+            raise self.lost
+        sent = False
+        try:
+            await self._websocket.send_message(data.decode())
+            sent = True
+        except ConnectionClosed as closed:
+            raise _disconnected(closed) from None
+        finally:
+            if not sent:
+                self._lose(Disconnected(ABNORMAL, "a message was cut short, and with it the connection"))
+
+    def _lose(self, lost: Disconnected) -> None:
+        if self.lost:
+            return
+        self.lost = lost
+        self._greeting.settle(self._greeting.answer or lost)
+        for waiting in self._waiting.values():
+            waiting.settle(lost)
+        self._pushed.close()
+
+
+def _disconnected(closed: ConnectionClosed) -> Disconnected:
+    if closed.reason is None:
+        return Disconnected(ABNORMAL, "without a word")
+    return Disconnected(closed.reason.code, closed.reason.reason or "without a word")

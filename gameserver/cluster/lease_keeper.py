@@ -1,0 +1,97 @@
+"""The node's right to own actors: kept alive by PostgreSQL's clock, given up by our own.
+
+The lease is renewed from the Trio loop, so a node whose loop hangs loses it. A node that could not renew in time, counted
+from the moment before it last asked, stops all its actors: from then on another may own them. It registers anew, as
+a new incarnation, as soon as PostgreSQL answers.
+"""
+
+import time
+from collections.abc import Callable
+
+import structlog
+import trio
+
+from gameserver.cluster.ports import Lease, Leases, Renewal
+from gameserver.config import NodeSettings
+from gameserver.errors import JournalError, LeaseLost
+
+log = structlog.get_logger()
+
+
+class CorrectedClock:
+    """This node's clock, moved by what PostgreSQL's clock was seen to differ."""
+
+    def __init__(self) -> None:
+        self.offset_ms = 0
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000 + self.offset_ms
+
+    def correct(self, postgres_ms: int, asked_at_ms: int) -> None:
+        """`postgres_ms` was read between `asked_at_ms` and now, by this machine's own clock: take the middle."""
+        now_ms = time.time_ns() // 1_000_000
+        self.offset_ms = postgres_ms - (asked_at_ms + now_ms) // 2
+
+
+class LeaseKeeper:
+    def __init__(self, leases: Leases, clock: CorrectedClock, settings: NodeSettings) -> None:
+        self._leases, self._clock, self._settings = leases, clock, settings
+        self._to_tell: list[Callable[[], None]] = []
+        self._lease: Lease | None = None
+        self._good_until = 0.0
+
+    @property
+    def held(self) -> bool:
+        return self._lease is not None and trio.current_time() < self._good_until
+
+    def current(self) -> Lease:
+        """Raises LeaseLost."""
+        if self._lease is None or not self.held:
+            raise LeaseLost(self._settings.name)
+        return self._lease
+
+    def on_lost(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called when the lease is lost; it never blocks."""
+        self._to_tell.append(callback)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Started once the first lease is held. Raises StorageUnavailable if that one cannot be had."""
+        await self._register()
+        task_status.started()
+        while True:
+            await trio.sleep(self._settings.lease_renew_ms / 1000)
+            try:
+                await self._renew()
+            except JournalError as error:
+                log.warning("lease.not_renewed", error=str(error))
+            if not self.held:
+                self._lose()
+
+    async def resign(self) -> None:
+        if self._lease is not None:
+            await self._leases.resign(self._lease)
+            self._lease = None
+
+    async def _register(self) -> None:
+        asked_at, asked_at_ms = trio.current_time(), time.time_ns() // 1_000_000
+        self._lease, renewal = await self._leases.register(self._settings.name)
+        self._took(renewal, asked_at, asked_at_ms)
+
+    async def _renew(self) -> None:
+        if self._lease is None:
+            await self._register()
+            return
+        asked_at, asked_at_ms = trio.current_time(), time.time_ns() // 1_000_000
+        with trio.move_on_at(self._good_until):
+            self._took(await self._leases.renew(self._lease), asked_at, asked_at_ms)
+
+    def _took(self, renewal: Renewal, asked_at: float, asked_at_ms: int) -> None:
+        self._clock.correct(renewal.postgres_ms, asked_at_ms)
+        self._good_until = asked_at + self._settings.lease_ms / 1000 if renewal.held else 0.0
+
+    def _lose(self) -> None:
+        if self._lease is not None:
+            log.error("lease.lost", node=self._settings.name)
+            self._lease = None
+            for callback in self._to_tell:
+                callback()

@@ -1,0 +1,148 @@
+"""What the cluster layer needs from the world outside: leases, facts, rates, presence, leaderboards.
+
+All calls but those of `Leases` and `Facts` are about things that can be rebuilt: their adapters never fail the game.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from attrs import frozen
+
+from gameserver.game.rules import Side
+
+
+@frozen
+class Lease:
+    """The right of one process to own actors, under the name of its node, by PostgreSQL's clock."""
+
+    name: str
+    incarnation: str
+
+
+@frozen
+class Renewal:
+    """`held` is False when another incarnation has taken the name. `postgres_ms` is PostgreSQL's clock at the answer."""
+
+    held: bool
+    postgres_ms: int
+
+
+class Leases(Protocol):
+    """Raises StorageUnavailable when PostgreSQL cannot be reached."""
+
+    async def register(self, name: str) -> tuple[Lease, Renewal]:
+        """A new incarnation under `name`; an older one under the same name has lost its lease from now on."""
+        ...
+
+    async def renew(self, lease: Lease) -> Renewal: ...
+
+    async def resign(self, lease: Lease) -> None:
+        """End the lease at once, so that others may take over without waiting."""
+        ...
+
+
+@frozen
+class BattleFacts:
+    """What other actors say about a player and a battle: the sides whose group the player is a member of now, and
+    whether the player owns one of the two groups."""
+
+    attacker: str
+    defender: str
+    sides: tuple[Side, ...]
+    owner: bool
+
+
+@frozen
+class AttackFacts:
+    """What the attacking group has to know about the group that it attacks."""
+
+    attacker_exists: bool
+    defender_exists: bool
+    defender_open: bool
+    player_in_defender: bool
+
+
+class Facts(Protocol):
+    """Facts about other actors, as of the last commit. Raises StorageUnavailable."""
+
+    async def about_battles(self, asked: Sequence[tuple[str, str]]) -> Sequence[BattleFacts | None]:
+        """For each (battle ID, player ID), in order, in one query; None where there is no such battle."""
+        ...
+
+    async def about_attack(self, attacker: str, defender: str, player_id: str) -> AttackFacts: ...
+
+    async def members_among(self, group_ids: Sequence[str], players: Sequence[str]) -> Sequence[str]:
+        """Those of `players` who are members of one of the groups."""
+        ...
+
+
+@frozen
+class RateQuestion:
+    """May `subject` do `action` once more: at most `limit` times in a sliding `period_ms`? `attempt` names the deed:
+    the same attempt asked again counts once."""
+
+    action: str
+    subject: str
+    attempt: str
+    limit: int
+    period_ms: int
+
+
+class Rates(Protocol):
+    async def take(self, asked: Sequence[RateQuestion]) -> Sequence[int | None]:
+        """For each question, in order, in one call: None if allowed, and counted; else milliseconds to wait.
+
+        Never raises: while the store is away the node counts by itself.
+        """
+        ...
+
+
+class Presence(Protocol):
+    """Who is connected where. Calls return at once; what they say is written in batches and renewed until undone."""
+
+    def connected(self, player_id: str, connection_id: str) -> None: ...
+
+    def disconnected(self, player_id: str, connection_id: str) -> None: ...
+
+
+@frozen
+class Standing:
+    """A place on a leaderboard; equal scores share a rank."""
+
+    rank: int
+    group_id: str
+    name: str
+    score: int
+
+
+class Leaderboards(Protocol):
+    """Never raises for want of Redis: PostgreSQL's own rows answer then. May raise StorageUnavailable."""
+
+    async def top(self, window: str, limit: int) -> Sequence[Standing]:
+        """The best `limit` groups in the window `24h` (a true sliding window) or `all`. Best first."""
+        ...
+
+    async def record(self, battle_id: str, group_id: str, score: int, finished_at_ms: int) -> None:
+        """A finished battle's score; recording it again changes nothing."""
+        ...
+
+
+@frozen
+class News:
+    """An outbox row on its way to consumers; `id` is unique, consumers are idempotent by it."""
+
+    id: int
+    actor_id: str
+    seq: int
+    topic: str
+    payload: Mapping[str, Any]
+
+
+class Outbox(Protocol):
+    async def read(self, limit: int) -> Sequence[News]:
+        """The oldest rows that nobody has finished yet."""
+        ...
+
+    async def finish(self, ids: Sequence[int]) -> None:
+        """Delete rows whose consumers are done."""
+        ...

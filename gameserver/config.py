@@ -1,0 +1,254 @@
+"""Every setting of a node, with its unit: one frozen object, read once from the environment.
+
+A setting's environment name is `GAMESERVER_`, its section and its name: `settings.http.port` is
+`GAMESERVER_HTTP_PORT`. Names that the world knows already (`DATABASE_URL`, `REDIS_URL`, `PORT`) are aliases.
+"""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final, cast
+
+from attrs import Attribute, AttrsInstance, evolve, field, fields, frozen
+
+from gameserver.errors import ConfigError
+
+PREFIX: Final = "GAMESERVER_"
+
+
+def setting(
+    default: Any, unit: str, meaning: str, *, alias: str | None = None, secret: bool = False, least: int = 0
+) -> Any:
+    return field(
+        default=default,
+        metadata={"unit": unit, "meaning": meaning, "alias": alias, "secret": secret, "least": least},
+    )
+
+
+@frozen
+class NodeSettings:
+    env: str = setting("development", "development|production", "In production a missing secret refuses to start", alias="GAMESERVER_ENV")
+    name: str = setting("node-0", "text", "Name of this node, unique in the cluster")
+    data_dir: Path = setting(Path(".gameserver"), "path", "Where the embedded servers and the development key live")
+    log_format: str = setting("console", "console|json", "How log lines look")
+    log_level: str = setting("info", "debug|info|warning|error", "The least level that is logged")
+    lease_ms: int = setting(10_000, "ms", "How long a node may own actors after its last renewal", least=500)
+    lease_renew_ms: int = setting(2_500, "ms", "How often the lease is renewed", least=100)
+    stop_deadline_ms: int = setting(20_000, "ms", "How long an orderly stop may take", least=100)
+    start_deadline_ms: int = setting(30_000, "ms", "How long the servers may take to come up", least=100)
+
+
+@frozen
+class PostgresSettings:
+    url: str = setting("", "URL", "PostgreSQL 15 or later; empty: embedded", alias="DATABASE_URL", secret=True)
+    pool_size: int = setting(6, "connections", "Connections for everything but commits", least=1)
+    connect_deadline_ms: int = setting(5_000, "ms", "How long connecting may take", least=1)
+    query_deadline_ms: int = setting(5_000, "ms", "How long a query may take", least=1)
+    commit_deadline_ms: int = setting(10_000, "ms", "After this a commit's outcome counts as unknown", least=1)
+
+
+@frozen
+class RedisSettings:
+    url: str = setting("", "URL", "Redis 7 or Valkey; empty: embedded", alias="REDIS_URL", secret=True)
+    call_deadline_ms: int = setting(1_000, "ms", "How long a call may take before Redis counts as away", least=1)
+    key_prefix: str = setting("gameserver:", "text", "In front of every key and channel")
+    connections_limit: int = setting(8, "connections", "Connections of this node to Redis", least=1)
+    probe_interval_ms: int = setting(1_000, "ms", "How often Redis is looked at, also while it is away", least=1)
+    own_rates_limit: int = setting(20_000, "windows", "Rate windows the node counts itself while Redis is away", least=1)
+
+
+@frozen
+class ActorSettings:
+    mailbox_limit: int = setting(4_096, "messages", "Messages waiting for one actor; beyond it: overloaded", least=1)
+    active_limit: int = setting(50_000, "actors", "Actors in memory; beyond it: overloaded", least=1)
+    command_deadline_ms: int = setting(5_000, "ms", "A command not run by then is refused", least=1)
+    idle_ms: int = setting(60_000, "ms", "An actor without messages for this long leaves memory", least=1)
+    sweep_interval_ms: int = setting(1_000, "ms", "How often idle actors and overdue timers are looked for", least=1)
+    sweep_batch: int = setting(500, "actors", "Overdue actors woken per sweep", least=1)
+    snapshot_every: int = setting(500, "events", "Events between two snapshots", least=1)
+    restart_intensity: int = setting(3, "crashes", "More crashes than this within the period set an actor aside")
+    restart_period_ms: int = setting(10_000, "ms", "The period of the restart intensity", least=1)
+    restart_backoff_ms: int = setting(100, "ms", "Pause before the first restart; doubles with each", least=1)
+    restart_backoff_max_ms: int = setting(2_000, "ms", "Longest pause before a restart", least=1)
+    activations_limit: int = setting(16, "activations", "Activations that read the journal at the same time", least=1)
+    intention_retry_ms: int = setting(5_000, "ms", "An unacknowledged intention is sent again after this", least=1)
+
+
+@frozen
+class JournalSettings:
+    pending_limit: int = setting(20_000, "events", "Events waiting for a commit; beyond it: overloaded", least=1)
+    batch_limit: int = setting(5_000, "events", "Events in one commit", least=1)
+    history_limit: int = setting(10_000, "events", "Events that one resume reads; older ones: a snapshot", least=1)
+    retention_days: int = setting(30, "days", "How long events of finished battles are kept", least=1)
+    retention_interval_ms: int = setting(3_600_000, "ms", "How often events beyond the retention are deleted", least=1)
+    outbox_batch: int = setting(500, "rows", "Outbox rows taken at a time", least=1)
+    outbox_interval_ms: int = setting(1_000, "ms", "How often the outbox is looked at without being told", least=1)
+    outbox_deadline_ms: int = setting(5_000, "ms", "How long one consumer may take for one outbox row", least=1)
+    outbox_attempts: int = setting(8, "attempts", "Failed attempts after which an outbox row is set aside", least=1)
+    outbox_backoff_ms: int = setting(200, "ms", "Pause before an outbox row's second attempt; doubles with each", least=1)
+    outbox_backoff_max_ms: int = setting(30_000, "ms", "Longest pause before an outbox row's next attempt", least=1)
+    outbox_set_aside_limit: int = setting(1_000, "rows", "Outbox rows set aside; beyond it the oldest is dropped", least=1)
+
+
+@frozen
+class CommandSettings:
+    instances_per_player: int = setting(4, "instances", "Instances of one player that an actor remembers", least=1)
+    window: int = setting(64, "commands", "Command IDs remembered per player and instance", least=1)
+    keys_per_actor: int = setting(256, "keys", "Idempotency-Keys that an actor remembers itself", least=1)
+    idempotency_days: int = setting(7, "days", "How long an Idempotency-Key is remembered", least=1)
+
+
+@frozen
+class GuardSettings:
+    creation_interval_ms: int = setting(60_000, "ms", "A player creates one battle in this time")
+    joins_per_period: int = setting(3, "joins", "Joins of one player within the period", least=1)
+    joins_period_ms: int = setting(60_000, "ms", "The period of the join limit", least=1)
+    attack_cooldown_ms: int = setting(300_000, "ms", "A group attacks once in this time")
+    minimum_duration_ms: int = setting(60_000, "ms", "Nobody finishes a battle by hand before it ran this long")
+    pending_expires_ms: int = setting(600_000, "ms", "A battle that nobody begins expires after this", least=1)
+    group_members_limit: int = setting(10_000, "players", "Members of one group", least=1)
+    battle_players_limit: int = setting(1_000, "players", "Players of one battle", least=2)
+    name_limit: int = setting(64, "characters", "Length of a username or a group's name", least=1)
+
+
+@frozen
+class AuthSettings:
+    signing_key: str = setting("", "text", "Signs tokens; empty: made on first start in development", secret=True)
+    token_ttl_s: int = setting(3_600, "s", "How long a token is valid", least=1)
+    refresh_token_ttl_s: int = setting(2_592_000, "s", "How long a refresh token is valid", least=1)
+
+
+@frozen
+class HttpSettings:
+    host: str = setting("127.0.0.1", "address", "Where the public HTTP API listens")
+    port: int = setting(8_000, "port", "Port of the public HTTP API; 0: any", alias="PORT")
+    public_url: str = setting("", "URL", "How clients reach the HTTP API; empty: from host and port")
+    allowed_origins: tuple[str, ...] = setting((), "origins, by comma", "Browsers' origins for CORS and WebSocket; *: any")
+    body_limit_bytes: int = setting(65_536, "bytes", "Largest request body", least=1)
+    request_deadline_ms: int = setting(10_000, "ms", "How long one request may take", least=1)
+    page_limit: int = setting(100, "rows", "Longest page of a list", least=1)
+    requests_limit: int = setting(500, "requests", "Requests worked on at the same time", least=1)
+
+
+@frozen
+class WebSocketSettings:
+    host: str = setting("127.0.0.1", "address", "Where the WebSocket edge listens")
+    port: int = setting(8_100, "port", "Port of the WebSocket edge; 0: any")
+    public_url: str = setting("", "URL", "How clients reach the WebSocket edge; empty: from host and port")
+    connections_limit: int = setting(15_000, "connections", "Connections of this node", least=1)
+    handshake_deadline_ms: int = setting(5_000, "ms", "How long a handshake may take", least=1)
+    message_limit_bytes: int = setting(65_536, "bytes", "Largest message from a client", least=1)
+    outgoing_limit_bytes: int = setting(1_048_576, "bytes", "What may wait for a slow client before it is closed", least=1)
+    ping_interval_ms: int = setting(20_000, "ms", "How often a silent connection is pinged", least=1)
+    idle_deadline_ms: int = setting(60_000, "ms", "A connection that is silent, pongs too, for this long is closed", least=1)
+    close_deadline_ms: int = setting(2_000, "ms", "How long the closing handshake may take", least=1)
+    messages_per_second: int = setting(20, "messages/s", "What one connection may send in the long run; 0: no limit")
+    messages_burst: int = setting(60, "messages", "What one connection may send at once", least=1)
+    in_flight_limit: int = setting(64, "commands", "Unanswered commands of one connection", least=1)
+    watches_limit: int = setting(32, "battles", "Battles that one connection watches", least=1)
+    resuming_limit: int = setting(8, "resumes", "Resumes that read the journal at the same time", least=1)
+    resumes_limit: int = setting(10_000, "resumes", "Resumes that wait for that; beyond it: overloaded", least=1)
+    held_limit: int = setting(4_096, "events", "Events held back for one resuming watcher", least=1)
+
+
+@frozen
+class AdminSettings:
+    host: str = setting("127.0.0.1", "address", "Where the admin API listens")
+    port: int = setting(8_200, "port", "Port of the admin API; 0: any")
+    token: str = setting("", "text", "Bearer token of the admin API; empty: made on first start", secret=True)
+
+
+@frozen
+class LeaderboardSettings:
+    window_ms: int = setting(86_400_000, "ms", "The sliding window of the leaderboard", least=1)
+    top: int = setting(10, "groups", "Places that are pushed to every connection", least=1)
+    push_interval_ms: int = setting(1_000, "ms", "The leaderboard is pushed at most once in this time", least=1)
+    presence_ttl_ms: int = setting(60_000, "ms", "Presence in Redis is forgotten after this", least=1)
+    reconcile_interval_ms: int = setting(15_000, "ms", "How often Redis is compared with what PostgreSQL holds", least=1)
+
+
+@frozen
+class Settings:
+    node: NodeSettings = field(factory=NodeSettings)
+    postgres: PostgresSettings = field(factory=PostgresSettings)
+    redis: RedisSettings = field(factory=RedisSettings)
+    actors: ActorSettings = field(factory=ActorSettings)
+    journal: JournalSettings = field(factory=JournalSettings)
+    commands: CommandSettings = field(factory=CommandSettings)
+    guards: GuardSettings = field(factory=GuardSettings)
+    auth: AuthSettings = field(factory=AuthSettings)
+    http: HttpSettings = field(factory=HttpSettings)
+    websocket: WebSocketSettings = field(factory=WebSocketSettings)
+    admin: AdminSettings = field(factory=AdminSettings)
+    leaderboard: LeaderboardSettings = field(factory=LeaderboardSettings)
+
+
+@frozen
+class Described:
+    """One setting as `gameserver config` shows it."""
+
+    environment_name: str
+    unit: str
+    meaning: str
+    default: str
+    value: str
+
+
+def load_settings(environment: Mapping[str, str]) -> Settings:
+    """Settings from the environment.
+
+    Raises ConfigError for a value that does not fit and for a name under our prefix that is no setting.
+    """
+    settings = Settings()
+    known: set[str | None] = set()
+    for section, attribute in _all_settings():
+        name = _environment_name(section, attribute)
+        known.update((name, attribute.metadata["alias"]))
+        text = environment.get(name, environment.get(attribute.metadata["alias"] or name))
+        if text is not None:
+            part = evolve(getattr(settings, section), **{attribute.name: _parse(name, text, attribute)})
+            settings = evolve(settings, **{section: part})
+    unknown = sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
+    if unknown:
+        raise ConfigError(f"{unknown[0]} is no setting; `gameserver config` lists them all")
+    return settings
+
+
+def describe(settings: Settings) -> Iterator[Described]:
+    for section, attribute in _all_settings():
+        value, meta = getattr(getattr(settings, section), attribute.name), attribute.metadata
+        name = _environment_name(section, attribute) + (f" or {meta['alias']}" if meta["alias"] else "")
+        shown = "(hidden)" if meta["secret"] and value else _show(value)
+        yield Described(name, meta["unit"], meta["meaning"], _show(attribute.default), shown)
+
+
+def _all_settings() -> Iterator[tuple[str, "Attribute[Any]"]]:
+    for section in fields(Settings):
+        for attribute in fields(cast("type[AttrsInstance]", section.type)):
+            yield section.name, attribute
+
+
+def _environment_name(section: str, attribute: "Attribute[Any]") -> str:
+    return f"{PREFIX}{section}_{attribute.name}".upper()
+
+
+def _parse(name: str, text: str, attribute: "Attribute[Any]") -> object:
+    unit, least = attribute.metadata["unit"], attribute.metadata["least"]
+    default = attribute.default
+    if isinstance(default, int):
+        if not text.lstrip("-").isdigit() or int(text) < least:
+            raise ConfigError(f"{name}={text!r}: expected a whole number from {least} ({unit})")
+        if unit == "port" and int(text) > 65_535:
+            raise ConfigError(f"{name}={text!r}: expected a port from 0 to 65535")
+        return int(text)
+    if isinstance(default, tuple):
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    if isinstance(default, Path):
+        return Path(text)
+    choices = unit.split("|")
+    if len(choices) > 1 and text not in choices:
+        raise ConfigError(f"{name}={text!r}: expected one of {', '.join(choices)}")
+    return text
+
+
+def _show(value: object) -> str:
+    return ",".join(value) if isinstance(value, tuple) else str(value)

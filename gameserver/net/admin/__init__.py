@@ -1,0 +1,1 @@
+"""The admin API: for operators, on a port and with a token of its own."""

@@ -1,0 +1,150 @@
+"""The parts of a running node, and what operators get to see of them."""
+
+from typing import Any
+
+from attrs import asdict, frozen
+
+from gameserver.actors.catalog import Catalog
+from gameserver.actors.committer import Committer
+from gameserver.actors.kinds import Kinds
+from gameserver.cluster.consumers import Consumers
+from gameserver.cluster.gateway import NodeGateway
+from gameserver.cluster.leaderboard_feed import LeaderboardFeed
+from gameserver.cluster.lease_keeper import LeaseKeeper
+from gameserver.cluster.lifecycle import Lifecycle
+from gameserver.cluster.router import Router
+from gameserver.cluster.sessions import Sessions
+from gameserver.cluster.watches import Watches
+from gameserver.config import Settings
+from gameserver.net.frame_stream import EdgeCounters
+from gameserver.net.http.app import Gate
+from gameserver.persistence.postgres_accounts import PostgresAccounts
+from gameserver.persistence.postgres_facts import PostgresFacts
+from gameserver.persistence.postgres_journal import PostgresJournal
+from gameserver.persistence.postgres_leaderboards import PostgresLeaderboards
+from gameserver.persistence.postgres_lists import PostgresLists
+from gameserver.persistence.postgres_outbox import PostgresOutbox
+from gameserver.persistence.postgres_retention import PostgresRetention
+from gameserver.persistence.redis_leaderboards import RedisLeaderboards
+from gameserver.persistence.redis_presence import RedisPresence
+from gameserver.persistence.redis_rates import RedisRates
+from gameserver.persistence.redis_store import RedisStore
+
+
+@frozen
+class Storage:
+    """Everything of PostgreSQL that the node uses."""
+
+    accounts: PostgresAccounts
+    lists: PostgresLists
+    facts: PostgresFacts
+    outbox: PostgresOutbox
+    retention: PostgresRetention
+    leaderboards: PostgresLeaderboards
+
+
+@frozen
+class Cache:
+    """Everything of Redis that the node uses; the game goes on without it."""
+
+    store: RedisStore
+    rates: RedisRates
+    presence: RedisPresence
+    leaderboards: RedisLeaderboards
+
+
+@frozen
+class Core:
+    """The game itself, without its edges."""
+
+    kinds: Kinds
+    keeper: LeaseKeeper
+    journal: PostgresJournal
+    committer: Committer
+    catalog: Catalog
+    router: Router
+    lifecycle: Lifecycle
+    sessions: Sessions
+    watches: Watches
+    gateway: NodeGateway
+    consumers: Consumers
+    feed: LeaderboardFeed
+
+
+@frozen
+class Node:
+    """A running node: where it listens, and what it consists of."""
+
+    http_port: int
+    websocket_port: int
+    admin_port: int
+    storage: Storage
+    cache: Cache
+    core: Core
+
+
+@frozen
+class Stats:
+    """Every queue with its limit, and every counter since the start."""
+
+    settings: Settings
+    core: Core
+    cache: Cache
+    edge: EdgeCounters
+    gate: Gate
+
+    def read(self) -> dict[str, Any]:
+        return {
+            "node": {"name": self.settings.node.name, "holds_lease": self.core.keeper.held},
+            "actors": self._actors(),
+            "commits": self._commits(),
+            "http": {"at_work": self.gate.inside, "limit": self.gate.limit, "refused": self.gate.refused},
+            "websocket": self._websocket(),
+            "consumers": self._consumers(),
+            "redis": self._redis(),
+        }
+
+    def _actors(self) -> dict[str, Any]:
+        catalog, limits = self.core.catalog, self.settings.actors
+        waiting = [len(cell.mailbox.messages) for cell in catalog.cells()]
+        return {
+            "active": catalog.active,
+            "active_limit": limits.active_limit,
+            "messages_waiting": sum(waiting),
+            "longest_mailbox": max(waiting, default=0),
+            "mailbox_limit": limits.mailbox_limit,
+            "lifecycle_waiting": self.core.lifecycle.waiting,
+            **asdict(catalog.counters),
+        }
+
+    def _commits(self) -> dict[str, Any]:
+        committer = self.core.committer
+        return {
+            "events_waiting": committer.events_waiting,
+            "events_waiting_limit": self.settings.journal.pending_limit,
+            **asdict(committer.counters),
+        }
+
+    def _websocket(self) -> dict[str, Any]:
+        return {
+            "sessions": len(self.core.sessions),
+            "connections_limit": self.settings.websocket.connections_limit,
+            "watches": len(self.core.watches),
+            **asdict(self.edge),
+        }
+
+    def _consumers(self) -> dict[str, Any]:
+        consumers = self.core.consumers
+        return {"retrying": consumers.retrying, "set_aside": consumers.set_aside, **asdict(consumers.counters)}
+
+    def _redis(self) -> dict[str, Any]:
+        store, presence = self.cache.store, self.cache.presence
+        return {
+            "available": store.available,
+            "calls_failed": store.calls_failed,
+            "calls_refused": store.calls_refused,
+            "presence_waiting": presence.waiting,
+            "presence_dropped": presence.dropped,
+            "rates_counted_here": len(self.cache.rates.own),
+            "leaderboards_answered_by_postgres": self.cache.leaderboards.answered_by_postgres,
+        }

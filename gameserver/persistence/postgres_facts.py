@@ -1,0 +1,68 @@
+"""Facts about groups and battles, from the rows that commits project: as of the last commit, one query for all."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import asyncpg
+
+from gameserver.cluster.ports import AttackFacts, BattleFacts
+from gameserver.game.rules import Side
+from gameserver.ids import is_uuid
+from gameserver.persistence.postgres import Postgres
+
+ABOUT_BATTLES: Final = """
+SELECT b.group_attacker::text AS attacker, b.group_defender::text AS defender,
+    EXISTS (SELECT FROM group_members m
+        WHERE m.group_id = b.group_attacker AND m.player_id = asked.player_id AND m.left_at_ms IS NULL) AS attacks,
+    EXISTS (SELECT FROM group_members m
+        WHERE m.group_id = b.group_defender AND m.player_id = asked.player_id AND m.left_at_ms IS NULL) AS defends,
+    EXISTS (SELECT FROM groups g WHERE g.id IN (b.group_attacker, b.group_defender)
+        AND g.owner_id = asked.player_id AND NOT g.closed) AS owner
+FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS asked (battle_id, player_id, place)
+LEFT JOIN battles b ON b.id = asked.battle_id
+ORDER BY asked.place
+"""
+
+ABOUT_ATTACK: Final = """
+SELECT EXISTS (SELECT FROM groups WHERE id = $1) AS attacker_exists,
+    EXISTS (SELECT FROM groups WHERE id = $2) AS defender_exists,
+    EXISTS (SELECT FROM groups WHERE id = $2 AND NOT closed) AS defender_open,
+    EXISTS (SELECT FROM group_members
+        WHERE group_id = $2 AND player_id = $3 AND left_at_ms IS NULL) AS player_in_defender
+"""
+
+MEMBERS_AMONG: Final = """
+SELECT DISTINCT player_id::text FROM group_members
+WHERE group_id = ANY($1::uuid[]) AND player_id = ANY($2::uuid[]) AND left_at_ms IS NULL
+"""
+
+
+class PostgresFacts:
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+
+    async def about_battles(self, asked: Sequence[tuple[str, str]]) -> Sequence[BattleFacts | None]:
+        """What is no UUID names no battle; it must not spoil the answers to everybody else in the batch."""
+        battles = [battle_id if is_uuid(battle_id) else None for battle_id, _ in asked]
+        rows = await self._postgres.fetch(ABOUT_BATTLES, battles, [player_id for _, player_id in asked])
+        return [_battle_facts(row) for row in rows]
+
+    async def about_attack(self, attacker: str, defender: str, player_id: str) -> AttackFacts:
+        row = await self._postgres.fetchrow(ABOUT_ATTACK, attacker, defender, player_id)
+        assert row is not None
+        return AttackFacts(*row)
+
+    async def members_among(self, group_ids: Sequence[str], players: Sequence[str]) -> Sequence[str]:
+        rows = await self._postgres.fetch(MEMBERS_AMONG, list(group_ids), list(players))
+        return [row["player_id"] for row in rows]
+
+
+def _battle_facts(row: asyncpg.Record) -> BattleFacts | None:
+    if row["attacker"] is None:
+        return None
+    sides: list[Side] = []
+    if row["attacks"]:
+        sides.append("attacker")
+    if row["defends"]:
+        sides.append("defender")
+    return BattleFacts(row["attacker"], row["defender"], tuple(sides), row["owner"])

@@ -1,0 +1,195 @@
+"""The journal in PostgreSQL: the port's promises, each kept by one autocommit statement.
+
+Idea: an actor's row is the fence. Activation raises its `epoch`, a commit moves its `last_seq`, and both lock it; so of
+an activation and a commit under the older epoch, one comes first. Either the commit did: activation waits for its lock,
+and what is read afterwards holds its events. Or activation did: the commit finds another epoch, or a locked row that it
+skips, and nothing of that actor lands.
+
+Invariants
+- Only commit and activation (and giving up: release, set aside) change `actors`; only creation inserts into it.
+- `last_seq` is the seq of the actor's last journal row, and there is no hole before it.
+- Projection, outbox and key rows of an entry are written if and only if its journal row is.
+
+Failure: a commit whose connection was lost may still land. Nobody asks for it: the next activation fences it or waits
+until it is done, so that its outcome is simply read. Every connection has a statement timeout: nothing lost hangs on.
+"""
+
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import Any, Final
+
+import asyncpg
+from attrs import asdict
+
+from gameserver.actors.ports import Activation, Entry, History, JournalRow, Snapshot
+from gameserver.cluster.ports import Lease
+from gameserver.codec import encode
+from gameserver.errors import (
+    ActorNotFound,
+    ActorSetAside,
+    CommitRejected,
+    LeaseLost,
+    OutcomeUnknown,
+    OwnedElsewhere,
+    StorageUnavailable,
+)
+from gameserver.persistence.postgres import OwnConnection, Postgres, own_connection
+from gameserver.persistence.statements import statement
+
+COMMIT: Final = statement("commit")
+COMMIT_WITH_PROJECTIONS: Final = COMMIT.replace("\nSELECT place", f"\n{statement('projections')}SELECT place")
+CREATE: Final = """
+INSERT INTO actors (id, kind, mode, rules_version, seed) VALUES ($1, $2, $3, $4, $5) ON CONFLICT (id) DO NOTHING
+"""
+ACTIVATE: Final = statement("activate")
+WHY_NOT_ACTIVATED: Final = statement("why_not_activated")
+LOAD: Final = statement("load")
+READ: Final = statement("read")
+SAVE_SNAPSHOT: Final = statement("save_snapshot")
+RELEASE: Final = "UPDATE actors SET owner = NULL WHERE id = $1 AND epoch = $2 AND owner = $3"
+SET_ASIDE: Final = "UPDATE actors SET set_aside = $3, owner = NULL WHERE id = $1 AND epoch = $2"
+LET_BACK: Final = "UPDATE actors SET set_aside = NULL WHERE id = $1 AND set_aside IS NOT NULL RETURNING 1"
+DUE: Final = statement("due")
+
+PROJECTED: Final = frozenset({"groups", "group_members", "battles", "battle_members", "battle_scores"})
+
+SEED_BYTES: Final = 32
+ACTIVATION_TRIES: Final = 3
+
+# The plan of a commit is made once: making it anew costs more than running it. It must then hold for a table that has
+# grown since, so it may not read all of `actors` because that was short at the time.
+COMMIT_PLANNING: Final = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
+
+
+@contextlib.asynccontextmanager
+async def open_postgres_journal(postgres: Postgres, lease: Callable[[], Lease]) -> AsyncIterator["PostgresJournal"]:
+    """The journal of the node whose present lease `lease` gives; it raises LeaseLost when there is none."""
+    async with own_connection(postgres, postgres.settings.commit_deadline_ms, COMMIT_PLANNING) as commits:
+        yield PostgresJournal(postgres, commits, lease)
+
+
+class PostgresJournal:
+    """Use it through `open_postgres_journal`."""
+
+    def __init__(self, postgres: Postgres, commits: OwnConnection, lease: Callable[[], Lease]) -> None:
+        self._postgres = postgres
+        self._commits = commits
+        self._lease = lease
+
+    async def create(self, actor_id: str, kind: str, mode: str, rules_version: int) -> Activation:
+        seed = secrets.token_hex(SEED_BYTES)
+        await self._postgres.fetch(CREATE, actor_id, kind, mode, rules_version, seed)
+        return await self.activate(actor_id)
+
+    async def activate(self, actor_id: str) -> Activation:
+        lease = self._lease()
+        asked = (actor_id, lease.name, lease.incarnation)
+        for _ in range(ACTIVATION_TRIES):
+            row = await self._postgres.fetchrow(ACTIVATE, *asked)
+            if row is not None:
+                return Activation(actor_id, **row)
+            await self._raise_why_not(asked)
+        raise StorageUnavailable(f"actor {actor_id} kept changing hands")
+
+    async def _raise_why_not(self, asked: tuple[str, str, str]) -> None:
+        """Returns if the reason has gone meanwhile."""
+        row = await self._postgres.fetchrow(WHY_NOT_ACTIVATED, *asked)
+        if row is None:
+            raise ActorNotFound(asked[0])
+        if row["is_set_aside"]:
+            raise ActorSetAside(asked[0])
+        if not row["have_lease"]:
+            raise LeaseLost(asked[1])
+        if row["owner"] not in (None, asked[1]):
+            raise OwnedElsewhere(row["owner"])
+
+    async def load(self, actor_id: str) -> History:
+        rows = await self._postgres.fetch(LOAD, actor_id)
+        snapshot = None
+        if rows and rows[0]["is_snapshot"]:
+            first = rows.pop(0)
+            snapshot = Snapshot(first["seq"], first["rules_version"], first["outcomes"])
+        return History(snapshot, _journal_rows(rows))
+
+    async def read(self, actor_id: str, after: int, up_to: int, limit: int) -> Sequence[JournalRow] | None:
+        if after >= up_to:
+            return ()
+        if up_to - after > limit:
+            return None
+        rows = _journal_rows(await self._postgres.fetch(READ, actor_id, after, up_to))
+        return rows if rows and rows[0].first_seq <= after + 1 else None
+
+    async def append(self, entries: Sequence[Entry]) -> frozenset[str]:
+        if not entries:
+            return frozenset()
+        more = _rows_by_table(entries)
+        text, args = (COMMIT_WITH_PROJECTIONS, (_json(more),)) if more else (COMMIT, ())
+        landed = await self._commits.fetch(text, *_columns(entries), *args, lost=OutcomeUnknown)
+        return frozenset(entries[row[0] - 1].actor_id for row in landed)
+
+    async def save_snapshot(self, actor_id: str, epoch: int, snapshot: Snapshot) -> None:
+        args = (actor_id, epoch, snapshot.seq, snapshot.rules_version, snapshot.state)
+        await self._postgres.fetch(SAVE_SNAPSHOT, *args)
+
+    async def release(self, actor_id: str, epoch: int) -> None:
+        await self._postgres.fetch(RELEASE, actor_id, epoch, self._lease().name)
+
+    async def set_aside(self, actor_id: str, epoch: int, reason: str) -> None:
+        # A reason quotes whatever went wrong; PostgreSQL's texts take neither NUL nor half a surrogate pair.
+        text = reason.replace("\0", "\N{REPLACEMENT CHARACTER}").encode(errors="replace").decode()
+        await self._postgres.fetch(SET_ASIDE, actor_id, epoch, text)
+
+    async def let_back(self, actor_id: str) -> bool:
+        return await self._postgres.fetchrow(LET_BACK, actor_id) is not None
+
+    async def due(self, now_ms: int, limit: int) -> Sequence[str]:
+        rows = await self._postgres.fetch(DUE, now_ms, self._lease().name, limit)
+        return [row["id"] for row in rows]
+
+
+def _journal_rows(rows: Iterable[asyncpg.Record]) -> list[JournalRow]:
+    return [
+        JournalRow(row["first_seq"], row["seq"], row["rules_version"], row["outcomes"], row["public"], row["private"])
+        for row in rows
+    ]
+
+
+def _columns(entries: Sequence[Entry]) -> tuple[Sequence[object], ...]:
+    """The parameters $1 to $9 of the commit."""
+    rows = [entry.row for entry in entries]
+    return (
+        [entry.actor_id for entry in entries],
+        [entry.epoch for entry in entries],
+        [row.first_seq for row in rows],
+        [row.seq for row in rows],
+        [row.rules_version for row in rows],
+        [entry.wake_at_ms for entry in entries],
+        [row.outcomes for row in rows],
+        [row.public for row in rows],
+        [row.private for row in rows],
+    )
+
+
+def _rows_by_table(entries: Sequence[Entry]) -> dict[str, list[Any]]:
+    """The parameter $10 of the commit; of several rows under one primary key, the last."""
+    projections: dict[str, dict[tuple[str, ...], Any]] = {}
+    outbox: list[Any] = []
+    keys: list[Any] = []
+    for entry in entries:
+        for projection in entry.projections:
+            assert projection.table in PROJECTED, projection.table
+            projections.setdefault(projection.table, {})[projection.key] = projection.row
+        outbox.extend({"actor_id": entry.actor_id} | asdict(news) for news in entry.outbox)
+        keys.extend(
+            {"actor_id": entry.actor_id} | asdict(key) | {"answer": f"\\x{key.answer.hex()}"} for key in entry.keys
+        )
+    tables: dict[str, list[Any]] = {table: list(rows.values()) for table, rows in projections.items()}
+    return tables | {name: rows for name, rows in (("outbox", outbox), ("idempotency_keys", keys)) if rows}
+
+
+def _json(tables: dict[str, list[Any]]) -> str:
+    try:
+        return encode(tables).decode()
+    except (TypeError, ValueError, OverflowError) as error:  # half a surrogate pair, a huge integer, no plain data
+        raise CommitRejected(f"a projection or an outbox row is not JSON: {error}") from error

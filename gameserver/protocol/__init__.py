@@ -1,0 +1,1 @@
+"""What travels over a WebSocket, without any I/O: envelopes, events, sessions, frames and close codes."""

@@ -1,0 +1,34 @@
+"""The port between an edge and the protocol: two small classes that know nothing of each other's insides."""
+
+from typing import Protocol
+
+from gameserver.protocol.close_codes import CloseCode
+
+
+class Connection(Protocol):
+    """What a transport offers. Neither method blocks or raises, also on a connection that is closed or broken."""
+
+    def send(self, frames: bytes) -> None:
+        """Hand over whole WebSocket frames, already encoded (see protocol/frames.py), to be sent in order.
+
+        What the kernel does not take at once is buffered; over the bound the connection is closed as a slow consumer.
+        """
+        ...
+
+    def close(self, code: CloseCode) -> None:
+        """Begin the closing handshake; whatever was sent before goes out first, within the deadline for closing."""
+        ...
+
+
+class Endpoint(Protocol):
+    """What a transport talks to, from the end of the handshake on; all of it synchronous and quick."""
+
+    def on_open(self) -> None: ...
+
+    def on_text(self, data: bytes) -> None:
+        """One whole text message, as UTF-8 bytes, within the size limit."""
+        ...
+
+    def on_close(self) -> None:
+        """The connection is gone, for whatever reason. Called exactly once, and nothing after it."""
+        ...

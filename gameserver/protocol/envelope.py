@@ -1,0 +1,84 @@
+"""What a client sends, structured: the envelope strictly, the payload only as far as routing needs it.
+
+This is the hot path of every message, so it uses msgspec's typed decoder; a test holds it to the converter.
+"""
+
+from typing import Final
+
+import msgspec
+
+from gameserver.errors import Refused
+from gameserver.ids import is_uuid
+
+LARGEST_NUMBER: Final = 2**53
+"""What JavaScript counts to without error."""
+
+
+class Envelope(msgspec.Struct, forbid_unknown_fields=True):
+    event: str
+    id: int
+    payload: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class _Routed(msgspec.Struct):
+    battle_id: str = msgspec.field(name="battleId")
+
+
+class _Watched(msgspec.Struct, forbid_unknown_fields=True):
+    battle_id: str = msgspec.field(name="battleId")
+    after: int | None = None
+
+
+class _Numbered(msgspec.Struct):
+    id: int
+
+
+_envelope = msgspec.json.Decoder(Envelope).decode
+_routed = msgspec.json.Decoder(_Routed).decode
+_watched = msgspec.json.Decoder(_Watched).decode
+_numbered = msgspec.json.Decoder(_Numbered).decode
+
+
+def decode_envelope(data: bytes) -> Envelope:
+    """Raises Refused: not_json, invalid_message, nul_in_text."""
+    if b"\\u0000" in data or b"\0" in data:
+        raise Refused("nul_in_text")
+    try:
+        envelope = _envelope(data)
+    except msgspec.ValidationError as error:
+        raise Refused("invalid_message", str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Refused("not_json", str(error)) from error
+    if not 0 <= envelope.id <= LARGEST_NUMBER:
+        raise Refused("invalid_message", "id: expected a whole number from 0 to 2^53")
+    return envelope
+
+
+def number_of(data: bytes) -> int | None:
+    """The ID of a message that is otherwise wrong, so that its error finds its way back."""
+    try:
+        return _numbered(data).id
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def battle_of(payload: msgspec.Raw) -> str:
+    """The battle that a payload names. Raises Refused: invalid_message, not_uuid."""
+    try:
+        battle_id = _routed(payload).battle_id
+    except msgspec.DecodeError as error:
+        raise Refused("invalid_message", f"payload: {error}") from error
+    if not is_uuid(battle_id):
+        raise Refused("not_uuid", "payload.battleId is no UUID")
+    return battle_id
+
+
+def watch_of(payload: msgspec.Raw) -> tuple[str, int | None]:
+    """The battle to watch, and after which event; None for its present state. Raises Refused, as `battle_of`."""
+    try:
+        watched = _watched(payload)
+    except msgspec.DecodeError as error:
+        raise Refused("invalid_message", f"payload: {error}") from error
+    if watched.after is not None and watched.after < 0:
+        raise Refused("invalid_message", "payload.after: expected a whole number from 0")
+    return battle_of(payload), watched.after

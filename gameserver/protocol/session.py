@@ -1,0 +1,208 @@
+"""One connection's conversation: decodes what a client sends, passes it on, and queues what it shall get.
+
+Sans-I/O and synchronous: the transport calls `on_text`, answers come in through `reply`, and all that was queued leaves
+as one write at the next flush (see `Outgoing`). Commands of a mode are not looked into here: their payload stays bytes
+until the battle's owner structures it.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, Literal, Protocol
+
+from attrs import frozen
+
+from gameserver.codec import encode
+from gameserver.config import WebSocketSettings
+from gameserver.errors import Refused
+from gameserver.ids import PlayerId
+from gameserver.protocol.close_codes import CloseCode
+from gameserver.protocol.connection import Connection
+from gameserver.protocol.envelope import Envelope, battle_of, decode_envelope, number_of, watch_of
+from gameserver.protocol.frames import text_frame
+
+
+Change = Literal["join", "begin", "finish"]
+"""What changes a battle's course: these commands need facts about the player first."""
+
+
+@frozen
+class Identified:
+    """Who a connection belongs to, as its handshake has proven. `instance` numbers the client's commands."""
+
+    player_id: PlayerId
+    session_id: str
+    instance: int
+
+
+class Gateway(Protocol):
+    """What a session can ask for. Each call is answered through `session.accept`, `show` or `refuse`, in time."""
+
+    def now_ms(self) -> int: ...
+
+    def opened(self, session: "Session") -> None:
+        """The connection is ready: greet it."""
+        ...
+
+    def closed(self, session: "Session") -> None: ...
+
+    def play(self, session: "Session", number: int, battle_id: str, event: str, payload: bytes) -> None: ...
+
+    def change(self, session: "Session", number: int, battle_id: str, what: Change) -> None: ...
+
+    def watch(self, session: "Session", number: int, battle_id: str, after: int | None) -> None: ...
+
+
+class Outgoing:
+    """The sessions that have something queued: flushed once per commit, or else once per turn of the event loop."""
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        self._touched: list[Session] = []
+        self._wake = wake
+
+    def touch(self, session: "Session") -> None:
+        if not self._touched:
+            self._wake()
+        self._touched.append(session)
+
+    def flush(self) -> None:
+        touched, self._touched = self._touched, []
+        for session in touched:
+            session.flush()
+
+
+class Session:
+    """The endpoint of a transport's connection (see protocol/connection.py)."""
+
+    __slots__ = (
+        "_allowance",
+        "_allowance_at_ms",
+        "_connection",
+        "_gateway",
+        "_in_flight",
+        "_limits",
+        "_outgoing",
+        "_queue",
+        "closed",
+        "identified",
+        "watching",
+    )
+
+    def __init__(
+        self,
+        identified: Identified,
+        connection: Connection,
+        gateway: Gateway,
+        outgoing: Outgoing,
+        limits: WebSocketSettings,
+    ) -> None:
+        self.identified = identified
+        self._connection, self._gateway, self._outgoing, self._limits = connection, gateway, outgoing, limits
+        self._queue: list[bytes] = []
+        self._in_flight = 0
+        self.closed = False
+        self._allowance, self._allowance_at_ms = limits.messages_burst * 1000, gateway.now_ms()
+        self.watching: dict[str, Any] = {}
+        """Battle ID → what the gateway keeps about the watch."""
+
+    # -- the transport's side -------------------------------------------------------------------------------------
+
+    def on_open(self) -> None:
+        self._gateway.opened(self)
+
+    def on_text(self, data: bytes) -> None:
+        if self._limits.messages_per_second and not self._allowed():
+            return
+        try:
+            envelope = decode_envelope(data)
+        except Refused as refused:
+            self.refuse(number_of(data), refused)
+            return
+        try:
+            self._pass_on(envelope)
+        except Refused as refused:
+            self.refuse(envelope.id, refused)
+
+    def on_close(self) -> None:
+        self.closed = True
+        self._gateway.closed(self)
+
+    def _pass_on(self, envelope: Envelope) -> None:
+        """Raises Refused; otherwise exactly one answer is on its way."""
+        event, number = envelope.event, envelope.id
+        if event == "ping":
+            self.send_json({"event": "reply", "id": number, "payload": {"serverTimeMs": self._gateway.now_ms()}})
+            return
+        if not event.startswith("battle:"):
+            raise Refused("unknown_event")
+        if self._in_flight >= self._limits.in_flight_limit:
+            raise Refused("too_many_in_flight")
+        if event == "battle:watch":
+            battle_id, after = watch_of(envelope.payload)
+            self._gateway.watch(self, number, battle_id, after)
+        elif event in _CHANGES:
+            self._gateway.change(self, number, battle_of(envelope.payload), _CHANGES[event])
+        else:
+            self._gateway.play(self, number, battle_of(envelope.payload), event, bytes(envelope.payload))
+
+    def _allowed(self) -> bool:
+        """A token bucket in thousandths of a message; one who goes on in spite of refusals is disconnected."""
+        now_ms, limits = self._gateway.now_ms(), self._limits
+        full = limits.messages_burst * 1000
+        earned = max(0, now_ms - self._allowance_at_ms) * limits.messages_per_second
+        self._allowance, self._allowance_at_ms = min(full, self._allowance + earned) - 1000, now_ms
+        if self._allowance >= 0:
+            return True
+        if self._allowance < -full:
+            self.close(CloseCode.FLOOD)
+        else:
+            self.refuse(None, Refused("rate_limited"))
+        return False
+
+    # -- the game's side ------------------------------------------------------------------------------------------
+
+    def expect(self, number: int) -> Callable[[Any], None]:
+        """A reply that counts as in flight until it is called."""
+        self._in_flight += 1
+        return partial(self._answered, number)
+
+    def _answered(self, number: int, answer: Any) -> None:
+        self._in_flight -= 1
+        if isinstance(answer, Exception):
+            self.refuse(number, answer)
+        elif hasattr(answer, "view"):
+            self.send_json({"event": "reply", "id": number, "payload": {"seq": answer.seq, **answer.view}})
+        else:
+            self.queue(text_frame(b'{"event":"reply","id":%d,"payload":{"seq":%d}}' % (number, answer.seq)))
+
+    def refuse(self, number: int | None, error: Exception) -> None:
+        refused = error if isinstance(error, Refused) else Refused("internal")
+        payload: dict[str, Any] = {
+            "code": refused.code,
+            "message": refused.message,
+            "retryable": refused.retryable,
+        }
+        if refused.retry_after_ms is not None:
+            payload["retryAfterMs"] = refused.retry_after_ms
+        self.send_json({"event": "error", "id": number, "payload": payload})
+
+    def send_json(self, data: Any) -> None:
+        self.queue(text_frame(encode(data)))
+
+    def queue(self, frames: bytes) -> None:
+        """To be sent with the next flush, after all that was queued before."""
+        if not self._queue:
+            self._outgoing.touch(self)
+        self._queue.append(frames)
+
+    def flush(self) -> None:
+        queue, self._queue = self._queue, []
+        self._connection.send(queue[0] if len(queue) == 1 else b"".join(queue))
+
+    def close(self, code: CloseCode) -> None:
+        """What is queued goes out first."""
+        if self._queue:
+            self.flush()
+        self._connection.close(code)
+
+
+_CHANGES: Mapping[str, Change] = {"battle:join": "join", "battle:begin": "begin", "battle:finish": "finish"}

@@ -1,0 +1,160 @@
+"""`gameserver up`: the whole game on one machine, in the foreground.
+
+    embedded PostgreSQL and Valkey (unless their URLs are set) → migrations → nodes → banner
+
+It watches its children until SIGINT or SIGTERM, and then stops them in the opposite order. Each signal handler raises
+once, and only once: a second Ctrl-C must not tear a clean stop apart, which has its deadlines anyway.
+
+Blocking code on purpose: nothing here is in the way of a message.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from attrs import frozen
+
+import gameserver
+from gameserver.banner import banner
+from gameserver.config import Settings
+from gameserver.errors import StartError
+from gameserver.file_watch import FileWatch
+from gameserver.node_process import EXIT_CANNOT_START, NodeProcess, is_ready
+from gameserver.persistence.embedded_postgres import EmbeddedPostgres
+from gameserver.persistence.embedded_valkey import EmbeddedValkey
+
+WATCH_INTERVAL_S: Final = 0.25
+
+
+class Stopped(BaseException):
+    """SIGINT or SIGTERM arrived. Like KeyboardInterrupt, nothing that handles errors may swallow it."""
+
+
+@frozen
+class Servers:
+    """Where the databases are, and those of them that are ours to keep alive."""
+
+    postgres_url: str
+    redis_url: str
+    embedded: Mapping[str, EmbeddedPostgres | EmbeddedValkey]
+
+    def tend(self) -> None:
+        """Starts again what died; its data and its URL stay the same."""
+        for name, server in self.embedded.items():
+            if not server.alive:
+                _say(f"{name} has ended unexpectedly; starting it again")
+                server.restart()
+
+
+def run(settings: Settings, rules: Path | None = None, reload: bool = False) -> int:  # noqa: FBT001, FBT002
+    """Returns the exit code once everything has stopped. Raises StartError if something cannot start."""
+    watch = FileWatch([rules] if rules else [], [Path(gameserver.__file__).parent]) if reload else None
+    with _stop_signals():
+        try:
+            with _servers(settings) as servers, _nodes(settings, rules, servers) as nodes:
+                _watch(settings, servers, nodes, watch)
+        except Stopped:
+            _say("Stopped.")
+    return 0
+
+
+@contextlib.contextmanager
+def _stop_signals() -> Iterator[None]:
+    """Turns the first SIGINT, SIGTERM or SIGHUP into Stopped, and ignores the rest."""
+    stop_signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        for each in stop_signals:
+            signal.signal(each, signal.SIG_IGN)
+        raise Stopped
+
+    before = {each: signal.signal(each, stop) for each in stop_signals}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+@contextlib.contextmanager
+def _servers(settings: Settings) -> Iterator[Servers]:
+    from gameserver.persistence.migrations import migrate
+
+    folder, deadline_s = settings.node.data_dir, settings.node.start_deadline_ms / 1_000
+    postgres_url, redis_url = settings.postgres.url, settings.redis.url
+    embedded: dict[str, EmbeddedPostgres | EmbeddedValkey] = {}
+    with contextlib.ExitStack() as stack:
+        if not postgres_url:
+            _say("Starting PostgreSQL …" if (folder / "postgres").exists() else "Making a new database …")
+            embedded["PostgreSQL"] = postgres = EmbeddedPostgres(folder, deadline_s=deadline_s)
+            postgres_url = stack.enter_context(postgres)
+        if not redis_url:
+            embedded["Valkey"] = valkey = EmbeddedValkey(folder, deadline_s=deadline_s)
+            redis_url = stack.enter_context(valkey)
+        for name in migrate(postgres_url):
+            _say(f"Migration applied: {name}")
+        yield Servers(postgres_url, redis_url, embedded)
+
+
+@contextlib.contextmanager
+def _nodes(settings: Settings, rules: Path | None, servers: Servers) -> Iterator[list[NodeProcess]]:
+    """The nodes, started. At the end all are asked to stop, share one deadline, and are killed when it is over."""
+    environment = {**os.environ, "DATABASE_URL": servers.postgres_url, "REDIS_URL": servers.redis_url}
+    for ours in ("GAMESERVER_POSTGRES_URL", "GAMESERVER_REDIS_URL"):  # they would win over the two above
+        environment.pop(ours, None)
+    nodes = [NodeProcess(settings.node.name, rules, environment)]
+    try:
+        for node in nodes:
+            node.start()
+        yield nodes
+    finally:
+        _stop(nodes, settings.node.stop_deadline_ms / 1_000)
+
+
+def _stop(nodes: list[NodeProcess], deadline_s: float) -> None:
+    _say("Stopping …")
+    give_up_at = time.monotonic() + deadline_s
+    for node in nodes:
+        node.ask_to_stop()
+    for node in nodes:
+        if not node.wait_stopped(max(0.0, give_up_at - time.monotonic())):
+            _say(f"{node.name} did not stop within {deadline_s:g} s and was killed")
+
+
+def _watch(settings: Settings, servers: Servers, nodes: list[NodeProcess], watch: FileWatch | None) -> None:
+    """Runs until Stopped: keeps everything alive, and greets once the node is ready."""
+    greeted = False
+    while True:
+        servers.tend()
+        _restart_ended(nodes, can_wait_for_edit=watch is not None, was_ready=greeted)
+        if watch is not None and (changed := watch.changed()):
+            _say(f"{changed.name} changed; starting again")
+            _stop(nodes, settings.node.stop_deadline_ms / 1_000)
+            for node in nodes:
+                node.start()
+        if not greeted and is_ready(settings.http.host, settings.http.port):
+            _say(banner(settings, embedded=bool(servers.embedded)))
+            greeted = True
+        time.sleep(WATCH_INTERVAL_S)
+
+
+def _restart_ended(nodes: list[NodeProcess], *, can_wait_for_edit: bool, was_ready: bool) -> None:
+    for node in nodes:
+        code = node.ended()
+        if code == EXIT_CANNOT_START and not can_wait_for_edit and not was_ready:
+            raise StartError(f"{node.name} could not start; its message stands above")
+        if code is not None:
+            how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+            _say(f"{node.name} has ended unexpectedly ({how}); starting it again in {node.restart_in_s:.1f} s")
+        if not node.running and node.restart_in_s == 0:
+            node.start()
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,96 @@
+"""Every journal keeps the contract."""
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from gameserver.actors.ports import Journal
+from gameserver.config import PostgresSettings
+from gameserver.errors import OutcomeUnknown, StorageUnavailable
+from gameserver.persistence.bridge import open_bridge
+from gameserver.persistence.postgres import Postgres, open_postgres
+from gameserver.persistence.postgres_journal import open_postgres_journal
+from gameserver.persistence.postgres_leases import open_postgres_leases
+from tests.contracts.journal_contract import JournalContract, World, created, entry
+from tests.contracts.memory_journal import MemoryJournal, MemoryStore
+
+
+class MemoryWorld:
+    def __init__(self) -> None:
+        self.store = MemoryStore()
+
+    async def journal(self, name: str) -> MemoryJournal:
+        return MemoryJournal(self.store, name)
+
+    async def expire(self, name: str) -> None:
+        self.store.live.discard(name)
+
+    async def table(self, name: str) -> Sequence[Mapping[str, Any]]:
+        if name == "outbox":
+            return [
+                {"actor_id": actor_id, "topic": row.topic, "seq": row.seq, "payload": row.payload}
+                for actor_id, row in self.store.outbox
+            ]
+        if name == "idempotency_keys":
+            return list(self.store.key_rows())
+        return list(self.store.projections.get(name, {}).values())
+
+
+class PostgresWorld:
+    def __init__(self, postgres: Postgres, resources: AsyncExitStack) -> None:
+        self.postgres, self.resources = postgres, resources
+
+    async def journal(self, name: str) -> Journal:
+        leases = await self.resources.enter_async_context(open_postgres_leases(self.postgres, lease_ms=60_000))
+        lease, _ = await leases.register(name)
+        return await self.resources.enter_async_context(open_postgres_journal(self.postgres, lambda: lease))
+
+    async def expire(self, name: str) -> None:
+        await self.postgres.fetch("UPDATE nodes SET lease_until = now() - interval '1 s' WHERE name = $1", name)
+
+    async def table(self, name: str) -> Sequence[Mapping[str, Any]]:
+        order = " ORDER BY id" if name == "outbox" else ""
+        rows = [dict(row) for row in await self.postgres.fetch(f"SELECT * FROM {name}{order}")]
+        return [row | {"payload": json.loads(row["payload"])} if "payload" in row else row for row in rows]
+
+
+class TestMemoryJournal(JournalContract):
+    @pytest.fixture
+    def world(self) -> World:
+        return MemoryWorld()
+
+
+class TestPostgresJournal(JournalContract):
+    @pytest.fixture
+    async def world(self, database: str) -> AsyncIterator[World]:
+        async with AsyncExitStack() as resources:
+            bridge = await resources.enter_async_context(open_bridge())
+            settings = PostgresSettings(url=database)
+            postgres = await resources.enter_async_context(open_postgres(bridge, settings, "tests", 5_000))
+            yield PostgresWorld(postgres, resources)
+
+
+async def test_memory_journal_fails_and_loses_on_request() -> None:
+    journal = MemoryJournal()
+    actor = await created(journal)
+    journal.fail_next(StorageUnavailable("away"))
+    with pytest.raises(StorageUnavailable):
+        await journal.append([entry(actor, 1)])
+    journal.lose_next(lands=True)
+    with pytest.raises(OutcomeUnknown):
+        await journal.append([entry(actor, 1)])
+    assert (await journal.activate(actor.actor_id)).last_seq == 1
+
+
+async def test_memory_journal_fences_a_lost_append_that_lands_late() -> None:
+    journal = MemoryJournal()
+    actor = await created(journal)
+    lost = journal.lose_next(lands=False)
+    with pytest.raises(OutcomeUnknown):
+        await journal.append([entry(actor, 1)])
+    again = await journal.activate(actor.actor_id)
+    assert lost.land() == frozenset()
+    assert await journal.append([entry(again, 1)]) == {actor.actor_id}

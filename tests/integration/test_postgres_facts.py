@@ -1,0 +1,82 @@
+"""Facts on a real PostgreSQL: what other actors are told about a player, a group, a battle."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from attrs import frozen
+
+from gameserver.cluster.ports import AttackFacts, BattleFacts
+from gameserver.config import PostgresSettings
+from gameserver.ids import new_id
+from gameserver.persistence.bridge import open_bridge
+from gameserver.persistence.postgres import Postgres, open_postgres
+from gameserver.persistence.postgres_facts import PostgresFacts
+from tests.integration import rows
+
+ADA, BOB, CYD = new_id(), new_id(), new_id()
+
+
+@frozen
+class World:
+    """Ada owns the foxes, Bob the owls; Cyd is in both, and has left the bears, who are closed."""
+
+    postgres: Postgres
+    facts: PostgresFacts
+    foxes: str
+    owls: str
+    bears: str
+    battle: str
+
+
+@pytest.fixture
+async def world(database: str) -> AsyncIterator[World]:
+    settings = PostgresSettings(url=database)
+    async with open_bridge() as bridge, open_postgres(bridge, settings, "test", 10_000) as postgres:
+        foxes = await rows.group(postgres, ADA)
+        owls = await rows.group(postgres, BOB)
+        bears = await rows.group(postgres, CYD, closed=True)
+        for group_id, player_id in ((foxes, ADA), (owls, BOB), (foxes, CYD), (owls, CYD)):
+            await rows.member(postgres, group_id, player_id)
+        await rows.member(postgres, bears, CYD, left_at_ms=2_000)
+        battle = await rows.battle(postgres, foxes, owls, CYD)
+        yield World(postgres, PostgresFacts(postgres), foxes, owls, bears, battle)
+
+
+async def test_about_many_battles_in_order(world: World) -> None:
+    foxes, owls = world.foxes, world.owls
+    stranger = new_id()
+    asked = [
+        (world.battle, ADA),
+        ("no uuid", ADA),
+        (world.battle, BOB),
+        (new_id(), ADA),
+        (world.battle, CYD),
+        (world.battle, stranger),
+    ]
+    assert await world.facts.about_battles(asked) == [
+        BattleFacts(foxes, owls, ("attacker",), owner=True),
+        None,
+        BattleFacts(foxes, owls, ("defender",), owner=True),
+        None,
+        BattleFacts(foxes, owls, ("attacker", "defender"), owner=False),
+        BattleFacts(foxes, owls, (), owner=False),
+    ]
+    assert await world.facts.about_battles([]) == []
+
+
+async def test_about_an_attack(world: World) -> None:
+    assert await world.facts.about_attack(world.foxes, world.owls, BOB) == AttackFacts(
+        attacker_exists=True, defender_exists=True, defender_open=True, player_in_defender=True
+    )
+    assert await world.facts.about_attack(world.foxes, world.bears, CYD) == AttackFacts(
+        attacker_exists=True, defender_exists=True, defender_open=False, player_in_defender=False
+    )
+    assert await world.facts.about_attack(new_id(), new_id(), ADA) == AttackFacts(
+        attacker_exists=False, defender_exists=False, defender_open=False, player_in_defender=False
+    )
+
+
+async def test_members_among(world: World) -> None:
+    found = await world.facts.members_among([world.foxes, world.bears], [ADA, BOB, CYD])
+    assert sorted(found) == sorted([ADA, CYD])
+    assert await world.facts.members_among([], [ADA]) == []

@@ -1,0 +1,328 @@
+"""The journal on a real PostgreSQL: races for an actor's row, lost connections, restarts.
+
+What is held up on purpose: a row of `battle_scores` that a stranger's transaction has written keeps a commit waiting
+*after* it has locked its actor; a lock on the whole table keeps it waiting *before* that.
+"""
+
+import contextlib
+import os
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
+
+import asyncpg
+import pytest
+import trio
+
+from gameserver.actors.ports import Activation, Entry, Journal
+from gameserver.config import PostgresSettings
+from gameserver.errors import CommitRejected, JournalError, OutcomeUnknown, StartError, StorageUnavailable
+from gameserver.persistence.bridge import Bridge, open_bridge
+from gameserver.persistence.embedded_postgres import EmbeddedPostgres
+from gameserver.persistence.postgres import Postgres, open_postgres, violated
+from gameserver.persistence.postgres_journal import open_postgres_journal
+from gameserver.persistence.postgres_leases import open_postgres_leases
+from tests.contracts.journal_contract import created, entry, score
+
+LONG_MS = 10_000
+WAITING = "(SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tests' AND wait_event_type = 'Lock')"
+COMMITS_ENDED = "NOT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE '-- What one commit%' AND state = 'active')"
+SOCKET = ".s.PGSQL.5432"
+
+
+class Node:
+    """What a node has of PostgreSQL, in one test."""
+
+    def __init__(self, bridge: Bridge, resources: AsyncExitStack) -> None:
+        self.bridge, self._resources = bridge, resources
+
+    async def journal(self, url: str, name: str = "node-a", **settings: Any) -> tuple[Journal, Postgres]:
+        """A journal that commits over `url`."""
+        enter = self._resources.enter_async_context
+        postgres = await enter(open_postgres(self.bridge, PostgresSettings(url=url, **settings), "tests", LONG_MS))
+        leases = await enter(open_postgres_leases(postgres, lease_ms=60_000))
+        lease, _ = await leases.register(name)
+        return await enter(open_postgres_journal(postgres, lambda: lease)), postgres
+
+
+@pytest.fixture
+async def node() -> AsyncIterator[Node]:
+    async with AsyncExitStack() as resources:
+        yield Node(await resources.enter_async_context(open_bridge()), resources)
+
+
+@asynccontextmanager
+async def transaction(bridge: Bridge, url: str, statement: str) -> AsyncIterator[None]:
+    """A stranger's transaction that keeps its locks to the end of the block, and is rolled back."""
+    connection = await bridge.call(lambda: asyncpg.connect(url), deadline_ms=LONG_MS)
+    await bridge.call(connection.execute, f"BEGIN; {statement}", deadline_ms=LONG_MS)
+    try:
+        yield
+    finally:
+        with trio.CancelScope(shield=True):
+            await bridge.call(connection.close, deadline_ms=LONG_MS)
+
+
+def holding_score(actor: Activation) -> str:
+    return f"INSERT INTO battle_scores VALUES ('{actor.actor_id}', '{actor.actor_id}', 0, 0)"
+
+
+async def until(postgres: Postgres, condition: str) -> None:
+    with trio.fail_after(5):
+        while not (await postgres.fetch(f"SELECT ({condition})"))[0][0]:  # noqa: ASYNC110  # PostgreSQL has no event
+            await trio.sleep(0.01)
+
+
+async def statements_wait(postgres: Postgres, count: int) -> None:
+    """Until so many statements of ours wait for a lock."""
+    await until(postgres, f"{WAITING} >= {count}")
+
+
+@asynccontextmanager
+async def proxy(url: str) -> AsyncIterator[tuple[str, trio.Event]]:
+    """A way to the server that can be cut: the client loses its connection, the server does not notice."""
+    parts = urlsplit(url)
+    target = f"{parse_qs(parts.query)['host'][0]}/{SOCKET}"
+    cut = trio.Event()
+
+    async def pump(source: trio.SocketStream, sink: trio.SocketStream) -> None:
+        with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+            async for data in source:
+                await sink.send_all(data)
+
+    async def serve(client: trio.SocketStream) -> None:
+        server = await trio.open_unix_socket(target)
+        async with server, client, trio.open_nursery() as nursery:
+            nursery.start_soon(pump, client, server)
+            nursery.start_soon(pump, server, client)
+            await cut.wait()
+            await client.aclose()
+            await trio.sleep_forever()
+
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        path = Path(folder, SOCKET)
+        listener = trio.socket.socket(trio.socket.AF_UNIX)
+        await listener.bind(os.fspath(path))
+        listener.listen()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(trio.serve_listeners, serve, [trio.SocketListener(listener)])
+            yield parts._replace(query=f"host={quote(folder, safe='')}").geturl(), cut
+            nursery.cancel_scope.cancel()
+
+
+class Appending:
+    """An append that runs beside the test."""
+
+    def __init__(self, nursery: trio.Nursery, journal: Journal, entries: list[Entry]) -> None:
+        self.landed: frozenset[str] | None = None
+        self.error: JournalError | None = None
+        self._done = trio.Event()
+        nursery.start_soon(self._run, journal, entries)
+
+    async def _run(self, journal: Journal, entries: list[Entry]) -> None:
+        try:
+            self.landed = await journal.append(entries)
+        except JournalError as error:
+            self.error = error
+        self._done.set()
+
+    async def ended(self) -> None:
+        with trio.fail_after(5):
+            await self._done.wait()
+
+
+async def test_a_row_that_is_being_taken_counts_as_taken(node: Node, database: str) -> None:
+    """A commit while an activation holds the row: it does not wait, and only that actor does not land."""
+    journal, _ = await node.journal(database)
+    one, two = await created(journal), await created(journal)
+    taking = f"UPDATE actors SET epoch = epoch + 1 WHERE id = '{one.actor_id}'"
+    async with transaction(node.bridge, database, taking):
+        with trio.fail_after(2):
+            batch = [entry(one, 1, projections=[score(one, 1)]), entry(two, 1, projections=[score(two, 1)])]
+            assert await journal.append(batch) == {two.actor_id}
+    assert list((await journal.load(one.actor_id)).rows) == []
+
+
+async def test_activation_waits_for_a_commit_that_holds_the_row(node: Node, database: str) -> None:
+    journal, postgres = await node.journal(database)
+    actor = await created(journal)
+    taken: list[Activation] = []
+
+    async def take() -> None:
+        taken.append(await journal.activate(actor.actor_id))
+
+    async with trio.open_nursery() as nursery:
+        async with transaction(node.bridge, database, holding_score(actor)):
+            append = Appending(nursery, journal, [entry(actor, 1, projections=[score(actor, 7)])])
+            await statements_wait(postgres, 1)
+            nursery.start_soon(take)
+            await statements_wait(postgres, 2)
+            assert taken == []
+        await append.ended()
+    assert append.landed == {actor.actor_id}
+    assert [(activation.epoch, activation.last_seq) for activation in taken] == [(actor.epoch + 1, 1)]
+
+
+async def test_a_second_taker_that_waited_sees_the_first_one(node: Node, database: str) -> None:
+    """Both find a lease that has run out; the one that waits for the row must look again once it has it."""
+    lost, postgres = await node.journal(database, "lost")
+    (second, _), (first, _) = await node.journal(database, "second"), await node.journal(database, "first")
+    actor = await created(lost)
+    await postgres.fetch("UPDATE nodes SET lease_until = now() - interval '1 s' WHERE name = 'lost'")
+    refused: list[str] = []
+
+    async def take(journal: Journal, name: str) -> None:
+        try:
+            await journal.activate(actor.actor_id)
+        except JournalError as error:
+            refused.append(f"{name}: {error}")
+
+    holding_actor = f"SELECT FROM actors WHERE id = '{actor.actor_id}' FOR UPDATE"
+    async with trio.open_nursery() as nursery, transaction(node.bridge, database, holding_actor):
+        nursery.start_soon(take, first, "first")
+        await statements_wait(postgres, 1)
+        nursery.start_soon(take, second, "second")
+        await statements_wait(postgres, 2)
+    assert refused == ["second: owned by first"]
+
+
+async def test_a_lost_commit_that_holds_the_row_lands_before_activation(node: Node, database: str) -> None:
+    """The connection is cut in mid-commit; the statement lives on, and activation waits it out."""
+    near, postgres = await node.journal(database, "node-b")
+    async with proxy(database) as (url, cut), trio.open_nursery() as nursery:
+        journal, _ = await node.journal(url)
+        actor = await created(journal)
+        async with transaction(node.bridge, database, holding_score(actor)):
+            append = Appending(nursery, journal, [entry(actor, 1, projections=[score(actor, 7)])])
+            await statements_wait(postgres, 1)
+            cut.set()
+            await append.ended()
+            assert isinstance(append.error, OutcomeUnknown)
+            await postgres.fetch("DELETE FROM nodes WHERE name = 'node-a'")
+            taken = trio.Event()
+
+            async def take() -> None:
+                assert (await near.activate(actor.actor_id)).last_seq == 1
+                taken.set()
+
+            nursery.start_soon(take)
+            await statements_wait(postgres, 2)
+        with trio.fail_after(5):
+            await taken.wait()
+        assert [row.seq for row in (await near.load(actor.actor_id)).rows] == [1]
+        assert [row[0] for row in await postgres.fetch("SELECT score FROM battle_scores")] == [7]
+
+
+async def test_a_lost_commit_that_comes_after_activation_is_fenced(node: Node, database: str) -> None:
+    near, postgres = await node.journal(database, "node-b")
+    async with proxy(database) as (url, cut), trio.open_nursery() as nursery:
+        journal, _ = await node.journal(url)
+        actor = await created(journal)
+        async with transaction(node.bridge, database, "LOCK TABLE battle_scores IN ACCESS EXCLUSIVE MODE"):
+            append = Appending(nursery, journal, [entry(actor, 1, projections=[score(actor, 7)])])
+            await statements_wait(postgres, 1)
+            cut.set()
+            await append.ended()
+            assert isinstance(append.error, OutcomeUnknown)
+            await postgres.fetch("DELETE FROM nodes WHERE name = 'node-a'")
+            again = await near.activate(actor.actor_id)
+            assert again.last_seq == 0
+        await until(postgres, COMMITS_ENDED)
+        assert list((await near.load(actor.actor_id)).rows) == []
+        assert await postgres.fetch("SELECT score FROM battle_scores") == []
+        assert await near.append([entry(again, 1, projections=[score(again, 9)])]) == {actor.actor_id}
+
+
+async def test_a_commit_beyond_its_deadline(node: Node, database: str) -> None:
+    """Neither the server nor the next commit goes on waiting for it."""
+    journal, _ = await node.journal(database, commit_deadline_ms=300)
+    actor, other = await created(journal), await created(journal)
+    async with transaction(node.bridge, database, holding_score(actor)):
+        with trio.fail_after(2), pytest.raises((OutcomeUnknown, StorageUnavailable)):
+            await journal.append([entry(actor, 1, projections=[score(actor, 7)])])
+        with trio.fail_after(2):
+            assert await journal.append([entry(other, 1)]) == {other.actor_id}
+            assert (await journal.activate(actor.actor_id)).last_seq == 0
+
+
+async def test_a_backend_that_is_terminated_in_mid_commit(node: Node, database: str) -> None:
+    journal, postgres = await node.journal(database)
+    actor = await created(journal)
+    async with trio.open_nursery() as nursery, transaction(node.bridge, database, holding_score(actor)):
+        append = Appending(nursery, journal, [entry(actor, 1, projections=[score(actor, 7)])])
+        await statements_wait(postgres, 1)
+        await postgres.fetch("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+        await append.ended()
+    assert isinstance(append.error, OutcomeUnknown)
+    again = await journal.activate(actor.actor_id)
+    assert again.last_seq == 0
+    assert await journal.append([entry(again, 1)]) == {actor.actor_id}
+
+
+async def test_a_cancelled_append_does_not_block_the_next(node: Node, database: str) -> None:
+    journal, _ = await node.journal(database)
+    actor, other = await created(journal), await created(journal)
+    async with transaction(node.bridge, database, holding_score(actor)):
+        with trio.move_on_after(0.1) as scope:
+            await journal.append([entry(actor, 1, projections=[score(actor, 7)])])
+        assert scope.cancelled_caught
+        with trio.fail_after(2):
+            assert await journal.append([entry(other, 1)]) == {other.actor_id}
+
+
+async def test_postgres_restarted(node: Node, database: str, embedded_postgres: EmbeddedPostgres) -> None:
+    """What was acknowledged is there; connections come back by themselves."""
+    journal, _ = await node.journal(database)
+    actor, landed = await created(journal), 0
+    assert await journal.append([entry(actor, 1)]) == {actor.actor_id}
+    embedded_postgres.restart()  # on this thread, which the server lives with
+    with trio.fail_after(20):
+        while not landed:
+            try:
+                again = await journal.activate(actor.actor_id)
+                landed = len(await journal.append([entry(again, again.last_seq + 1)]))
+            except (StorageUnavailable, OutcomeUnknown):
+                await trio.sleep(0.05)
+    assert [row.seq for row in (await journal.load(actor.actor_id)).rows][:1] == [1]
+
+
+async def test_no_server() -> None:
+    settings = PostgresSettings(url="postgresql://nobody@/none?host=/nowhere", connect_deadline_ms=200)
+    async with open_bridge() as bridge:
+        with pytest.raises(StartError, match="cannot be reached"):
+            async with open_postgres(bridge, settings, "tests", 300):
+                pass
+
+
+async def test_a_database_that_does_not_let_us_in(database: str) -> None:
+    url = urlsplit(database)._replace(path="/no_such_database").geturl()
+    async with open_bridge() as bridge:
+        with pytest.raises(StartError, match="does not let us in"):
+            async with open_postgres(bridge, PostgresSettings(url=url), "tests", LONG_MS):
+                pass
+
+
+async def test_the_server_away_means_nothing_was_sent(node: Node, database: str) -> None:
+    async with proxy(database) as (url, cut):
+        journal, _ = await node.journal(url, connect_deadline_ms=300)
+        actor = await created(journal)
+        cut.set()
+        with pytest.raises(StorageUnavailable):
+            await journal.append([entry(actor, 1)])
+        with pytest.raises(StorageUnavailable):
+            await journal.load(actor.actor_id)
+
+
+async def test_what_a_statement_violates_is_named(node: Node, database: str) -> None:
+    _, postgres = await node.journal(database)
+    insert = "INSERT INTO players (id, username, created_at_ms) VALUES (gen_random_uuid(), $1, 0)"
+    await postgres.fetch(insert, "Bear")
+    with pytest.raises(CommitRejected) as refused:
+        await postgres.fetch(insert, "bEAR")
+    assert violated(refused.value) == "players_by_username"
+    with pytest.raises(CommitRejected) as refused:
+        await postgres.fetch(insert, "a\0b")
+    assert violated(refused.value) is None
