@@ -6,6 +6,7 @@ clients know them; all others keep their names.
 """
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -32,6 +33,7 @@ def _strict(kind: type) -> Callable[[Any, Any], Any]:
 
 for _primitive in (int, str, bool):
     converter.register_structure_hook(_primitive, _strict(_primitive))
+converter.register_structure_hook(Path, lambda value, _: Path(converter.structure(value, str)))
 
 encode: Final[Callable[[Any], bytes]] = msgspec.json.Encoder().encode
 """JSON bytes of plain data, in the order of its keys: the same data always gives the same bytes."""

@@ -8,11 +8,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, cast
 
-from attrs import Attribute, AttrsInstance, evolve, field, fields, frozen
+from attrs import Attribute, AttrsInstance, field, fields, frozen
 
+from gameserver.codec import structure
 from gameserver.errors import ConfigError
 
 PREFIX: Final = "GAMESERVER_"
+LARGEST_PORT: Final = 65_535
+LARGEST_NUMBER: Final = 2**40
 
 
 def setting(
@@ -86,7 +89,7 @@ class JournalSettings:
     outbox_attempts: int = setting(8, "attempts", "Failed attempts after which an outbox row is set aside", least=1)
     outbox_backoff_ms: int = setting(200, "ms", "Pause before an outbox row's second attempt; doubles with each", least=1)
     outbox_backoff_max_ms: int = setting(30_000, "ms", "Longest pause before an outbox row's next attempt", least=1)
-    outbox_set_aside_limit: int = setting(1_000, "rows", "Outbox rows set aside; beyond it the oldest is dropped", least=1)
+    outbox_set_aside_limit: int = setting(1_000, "rows", "Rows set aside; beyond it the oldest is dropped", least=1)
 
 
 @frozen
@@ -198,19 +201,18 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
 
     Raises ConfigError for a value that does not fit and for a name under our prefix that is no setting.
     """
-    settings = Settings()
     known: set[str | None] = set()
+    data: dict[str, dict[str, object]] = {}
     for section, attribute in _all_settings():
-        name = _environment_name(section, attribute)
-        known.update((name, attribute.metadata["alias"]))
-        text = environment.get(name, environment.get(attribute.metadata["alias"] or name))
-        if text is not None:
-            part = evolve(getattr(settings, section), **{attribute.name: _parse(name, text, attribute)})
-            settings = evolve(settings, **{section: part})
+        name, alias = _environment_name(section, attribute), attribute.metadata["alias"]
+        known.update((name, alias))
+        used = next((each for each in (name, alias) if each in environment), None)
+        if used is not None:
+            data.setdefault(section, {})[attribute.name] = _parse(used, environment[used], attribute)
     unknown = sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
     if unknown:
         raise ConfigError(f"{unknown[0]} is no setting; `gameserver config` lists them all")
-    return settings
+    return _consistent(structure(data, Settings))
 
 
 def describe(settings: Settings) -> Iterator[Described]:
@@ -232,22 +234,33 @@ def _environment_name(section: str, attribute: "Attribute[Any]") -> str:
 
 
 def _parse(name: str, text: str, attribute: "Attribute[Any]") -> object:
-    unit, least = attribute.metadata["unit"], attribute.metadata["least"]
-    default = attribute.default
-    if isinstance(default, int):
-        if not text.lstrip("-").isdigit() or int(text) < least:
-            raise ConfigError(f"{name}={text!r}: expected a whole number from {least} ({unit})")
-        if unit == "port" and int(text) > 65_535:
-            raise ConfigError(f"{name}={text!r}: expected a port from 0 to 65535")
-        return int(text)
-    if isinstance(default, tuple):
-        return tuple(part.strip() for part in text.split(",") if part.strip())
-    if isinstance(default, Path):
-        return Path(text)
-    choices = unit.split("|")
+    """The text of a variable as the converter takes it. Raises ConfigError."""
+    if isinstance(attribute.default, int):
+        return _parse_number(name, text, attribute)
+    if isinstance(attribute.default, tuple):
+        return [part.strip() for part in text.split(",") if part.strip()]
+    choices = attribute.metadata["unit"].split("|")
     if len(choices) > 1 and text not in choices:
         raise ConfigError(f"{name}={text!r}: expected one of {', '.join(choices)}")
     return text
+
+
+def _parse_number(name: str, text: str, attribute: "Attribute[Any]") -> int:
+    unit, least = attribute.metadata["unit"], attribute.metadata["least"]
+    most = LARGEST_PORT if unit == "port" else LARGEST_NUMBER
+    if not (text.isascii() and text.isdecimal()) or not least <= int(text) <= most:
+        raise ConfigError(f"{name}={text!r}: expected a whole number from {least} to {most} ({unit})")
+    return int(text)
+
+
+def _consistent(settings: Settings) -> Settings:
+    node = settings.node
+    if node.lease_ms < 2 * node.lease_renew_ms:
+        raise ConfigError(
+            f"GAMESERVER_NODE_LEASE_MS={node.lease_ms}: expected at least twice GAMESERVER_NODE_LEASE_RENEW_MS, "
+            "so that one renewal may fail"
+        )
+    return settings
 
 
 def _show(value: object) -> str:

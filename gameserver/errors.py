@@ -25,7 +25,6 @@ CODES: Final[dict[str, Code]] = {
     "invalid_message": Code(400, "A field is missing, unknown or of the wrong type."),
     "nul_in_text": Code(400, "Text must not contain the NUL character."),
     "unknown_event": Code(400, "No such event, or not in this battle's mode."),
-    "binary_frame": Code(400, "Messages are text frames."),
     "message_too_large": Code(413, "The message is larger than the limit."),
     "not_uuid": Code(404, "The ID in the path is no UUID."),
     "name_too_long": Code(400, "The name is empty or longer than the limit."),

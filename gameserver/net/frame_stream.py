@@ -99,8 +99,6 @@ class FrameStream(trio.abc.Stream):
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Whole frames, or a part of the handshake's answer. Never blocks: what waits is bounded, see above."""
-        if self.closing:
-            return  # the library answers a close frame, a ping: too late, our last word has been said
         last = data[:1] == bytes((CLOSE_OPCODE,))
         self.send(bytes(data))
         if last:
@@ -140,7 +138,7 @@ class FrameStream(trio.abc.Stream):
         """
         deadline = min(self.life.deadline, trio.current_time() + self._close_deadline_s)
         with trio.move_on_at(deadline):
-            if self._backlog and self._flushed:
+            if self._flushed is not None:
                 await self._flushed.wait()
             try:
                 self._socket.shutdown(socket.SHUT_WR)

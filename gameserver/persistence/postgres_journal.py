@@ -17,6 +17,7 @@ until it is done, so that its outcome is simply read. Every connection has a sta
 import contextlib
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import Any, Final
 
 import asyncpg
@@ -118,7 +119,7 @@ class PostgresJournal:
         if up_to - after > limit:
             return None
         rows = _journal_rows(await self._postgres.fetch(READ, actor_id, after, up_to))
-        return rows if rows and rows[0].first_seq <= after + 1 else None
+        return rows if _without_hole(rows, after) else None
 
     async def append(self, entries: Sequence[Entry]) -> frozenset[str]:
         if not entries:
@@ -153,6 +154,13 @@ def _journal_rows(rows: Iterable[asyncpg.Record]) -> list[JournalRow]:
         JournalRow(row["first_seq"], row["seq"], row["rules_version"], row["outcomes"], row["public"], row["private"])
         for row in rows
     ]
+
+
+def _without_hole(rows: Sequence[JournalRow], after: int) -> bool:
+    """Whether the rows begin at `after + 1` or before, and each next one where the last one ended."""
+    if not rows or rows[0].first_seq > after + 1:
+        return False
+    return all(row.first_seq == before.seq + 1 for before, row in pairwise(rows))
 
 
 def _columns(entries: Sequence[Entry]) -> tuple[Sequence[object], ...]:

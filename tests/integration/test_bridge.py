@@ -112,7 +112,7 @@ async def test_the_death_of_the_thread_wakes_everyone() -> None:
             with pytest.raises((SystemExit, BridgeClosed), match="killed"):
                 await bridge.call(die, deadline_ms=LONG_MS)
             with pytest.raises(BridgeClosed, match="killed"):
-                await bridge.call(die, deadline_ms=LONG_MS)
+                await bridge.call(sleep_forever, [], deadline_ms=LONG_MS)
 
 
 async def test_many_calls_at_once_each_get_their_own_answer() -> None:

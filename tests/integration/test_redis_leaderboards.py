@@ -1,6 +1,7 @@
 import random
 
 import pytest
+import trio
 
 from gameserver.errors import Refused
 from gameserver.ids import derived_id

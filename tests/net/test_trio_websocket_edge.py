@@ -1,12 +1,13 @@
 import json
-import os
 import time
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 
 import pytest
 import trio
 from attrs import define, evolve, field
+from structlog.testing import capture_logs
 
 from gameserver.config import Settings
 from gameserver.errors import StartError
@@ -51,12 +52,14 @@ class Served:
     stop: object
 
     async def until(self, condition):
-        while not condition(self):
+        while True:
+            if condition(self):
+                return
             await trio.sleep(0.01)
 
 
 @asynccontextmanager
-async def serving(**changes):
+async def serving(faults=0, **changes):
     """An edge with echoing endpoints; afterwards nothing of it is left, and every endpoint was closed exactly once."""
     counters, endpoints = EdgeCounters(), []
 
@@ -65,13 +68,14 @@ async def serving(**changes):
         return endpoints[-1]
 
     door = partial(admit, allowed_origins=("https://game.example",), verify=tokens.verify)
-    with trio.fail_after(DEADLINE_S):
+    with trio.fail_after(DEADLINE_S), capture_logs() as logged:
         async with trio.open_nursery() as nursery:
             port = await nursery.start(serve_websocket, evolve(BASE, **changes), door, open_endpoint, counters)
             yield Served(port, counters, endpoints, nursery.cancel_scope.cancel)
             nursery.cancel_scope.cancel()
     assert all(endpoint.log == ["open", "close"] for endpoint in endpoints)
     assert (counters.connections, counters.bytes_buffered) == (0, 0)
+    assert len(logged) == faults, logged
 
 
 async def test_messages_come_back_in_order():
@@ -92,7 +96,10 @@ async def test_the_client_may_close():
     async with serving() as served, connected(served.port, "/", BEARER) as client:
         await client.send(text("last words") + masked(8, (1000).to_bytes(2, "big")))
         assert await client.frame() == (1, b"last words")
-        assert await client.close_code() == 1000
+        assert await client.frame() == (8, (1000).to_bytes(2, "big"))
+        served.endpoints[0].connection.send(text_frame(b"too late"))
+        with pytest.raises(EOFError):  # and not a reset connection
+            await client.frame()
 
 
 @pytest.mark.parametrize(
@@ -151,32 +158,47 @@ async def test_the_subprotocol_is_echoed_without_the_token():
         b"\x00\x01\x02\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
         request("/\xff"),
-        request().replace(b"game", b"\xff"),
     ],
 )
 async def test_what_is_no_handshake_is_answered_and_dropped(data):
     async with serving() as served, connected(served.port, handshake=False) as client:
         await client.send(data)
-        with pytest.raises((EOFError, trio.BrokenResourceError)):
-            status, _, _ = await client.answer()
-            assert status >= 400
-            await client.frame()
-        assert served.counters.handshakes_failed_total <= 1
+        status, _, _ = await client.answer()
+        assert status >= 400
+        assert await client.close_code() is None
+        assert not served.endpoints
+
+
+@pytest.mark.parametrize("data", [b"", request()[:30], request().replace(b"game", b"\xff"), b"\x00\r\n\r\n"])
+async def test_a_client_that_leaves_before_the_end_of_the_handshake_is_forgotten_at_once(data):
+    async with serving(handshake_deadline_ms=60_000) as served:
+        async with connected(served.port, handshake=False) as client:
+            await client.send(data)
+        await served.until(lambda served: served.counters.connections_total == 1)
+        await served.until(lambda served: served.counters.connections == 0)
+        assert served.counters.handshakes_failed_total == 1
+
+
+async def drip(client):
+    for byte in request():
+        await client.send(bytes((byte,)))
+        await trio.sleep(0.02)
 
 
 async def test_a_handshake_that_never_ends_is_ended():
-    async with serving() as served:
-        async with connected(served.port, handshake=False) as silent, connected(served.port, handshake=False) as slow:
-            start = trio.current_time()
-            with pytest.raises((EOFError, trio.BrokenResourceError)):
-                for byte in request():
-                    await slow.send(bytes((byte,)))
-                    await trio.sleep(0.02)
-            with pytest.raises((EOFError, trio.BrokenResourceError)):
-                await silent.answer()
-            assert trio.current_time() - start < 3
-            await served.until(lambda served: served.counters.connections == 0)
-            assert served.counters.handshakes_failed_total == 2
+    async with (
+        serving() as served,
+        connected(served.port, handshake=False) as silent,
+        connected(served.port, handshake=False) as slow,
+    ):
+        start = trio.current_time()
+        with pytest.raises(trio.BrokenResourceError):
+            await drip(slow)
+        with pytest.raises((EOFError, trio.BrokenResourceError)):
+            await silent.answer()
+        assert trio.current_time() - start < 3
+        await served.until(lambda served: served.counters.connections == 0)
+        assert served.counters.handshakes_failed_total == 2
 
 
 async def test_beyond_the_limit_connections_are_refused():
@@ -193,79 +215,90 @@ async def test_beyond_the_limit_connections_are_refused():
 
 
 async def test_a_client_that_does_not_read_is_closed_and_harms_nobody():
-    async with serving(outgoing_limit_bytes=100_000) as served:
-        async with connected(served.port, "/", BEARER, receive_buffer=4_096) as deaf:
-            await served.until(lambda served: len(served.endpoints) == 1)
-            victim = served.endpoints[0].connection
-            async with connected(served.port, "/", BEARER) as other:
-                frame, most = text_frame(b"x" * 1_000), 0
-                for n in range(10_000):
-                    victim.send(frame)
-                    most = max(most, served.counters.bytes_buffered)
-                    if n % 100 == 0:
-                        await other.send(text(str(n)))
-                        assert await other.frame() == (1, str(n).encode())
-                assert 0 < most <= 100_000 + 125
-                assert served.counters.slow_consumers_total == 1
-            # It gets all that was kept for it, whole, and is told why, if it begins to read in time.
-            assert await deaf.close_code() == CloseCode.SLOW_CONSUMER.code
+    async with (
+        serving(outgoing_limit_bytes=100_000) as served,
+        connected(served.port, "/", BEARER, receive_buffer=4_096) as deaf,
+    ):
+        await served.until(lambda served: len(served.endpoints) == 1)
+        victim = served.endpoints[0].connection
+        async with connected(served.port, "/", BEARER) as other:
+            frame, most = text_frame(b"x" * 1_000), 0
+            for n in range(10_000):
+                victim.send(frame)
+                most = max(most, served.counters.bytes_buffered)
+                if n % 100 == 0:
+                    await other.send(text(str(n)))
+                    assert await other.frame() == (1, str(n).encode())
+            assert 0 < most <= 100_000 + 125
+            assert served.counters.slow_consumers_total == 1
+        # It gets all that was kept for it, whole, and is told why, if it begins to read in time.
+        assert await deaf.close_code() == CloseCode.SLOW_CONSUMER.code
 
 
 async def test_a_deaf_client_is_cut_when_the_deadline_has_come():
-    async with serving(outgoing_limit_bytes=100_000) as served:
-        async with connected(served.port, "/", BEARER, receive_buffer=4_096):
-            await served.until(lambda served: len(served.endpoints) == 1)
-            for _ in range(5_000):
-                served.endpoints[0].connection.send(text_frame(b"x" * 1_000))
-            await served.until(lambda served: served.counters.connections == 0)
-            assert served.counters.bytes_buffered == 0
+    async with (
+        serving(outgoing_limit_bytes=100_000) as served,
+        connected(served.port, "/", BEARER, receive_buffer=4_096),
+    ):
+        await served.until(lambda served: len(served.endpoints) == 1)
+        for _ in range(5_000):
+            served.endpoints[0].connection.send(text_frame(b"x" * 1_000))
+        await served.until(lambda served: served.counters.connections == 0)
+        assert served.counters.bytes_buffered == 0
 
 
 async def test_one_send_that_is_too_large_by_itself_cuts_the_connection():
-    async with serving(outgoing_limit_bytes=1_000) as served:
-        async with connected(served.port, "/", BEARER, receive_buffer=4_096) as client:
-            await served.until(lambda served: len(served.endpoints) == 1)
-            served.endpoints[0].connection.send(text_frame(b"x" * 50_000_000))
-            with pytest.raises((EOFError, trio.BrokenResourceError)):
-                await client.frame()
-            assert served.counters.slow_consumers_total == 1
+    async with (
+        serving(outgoing_limit_bytes=1_000) as served,
+        connected(served.port, "/", BEARER, receive_buffer=4_096) as client,
+    ):
+        await served.until(lambda served: len(served.endpoints) == 1)
+        served.endpoints[0].connection.send(text_frame(b"x" * 50_000_000))
+        with pytest.raises((EOFError, trio.BrokenResourceError)):
+            await client.frame()
+        assert served.counters.slow_consumers_total == 1
 
 
 async def test_control_frames_never_cut_into_others():
     """A slow reader makes the kernel take parts of frames only, while pings ask for pongs in between."""
-    async with serving(outgoing_limit_bytes=50_000_000) as served:
-        async with connected(served.port, "/", BEARER, receive_buffer=4_096) as client:
-            await served.until(lambda served: len(served.endpoints) == 1)
-            connection, rounds = served.endpoints[0].connection, 400
+    async with (
+        serving(outgoing_limit_bytes=50_000_000) as served,
+        connected(served.port, "/", BEARER, receive_buffer=4_096) as client,
+    ):
+        await served.until(lambda served: len(served.endpoints) == 1)
+        connection, rounds = served.endpoints[0].connection, 400
 
-            async def push():
-                for n in range(rounds):
-                    connection.send(text_frame(str(n).encode().ljust(10_000)) * 2)
-                    await client.send(masked(9, str(n).encode()))
-                    await trio.lowlevel.checkpoint()
+        async def push():
+            for n in range(rounds):
+                connection.send(text_frame(str(n).encode().ljust(10_000)) * 2)
+                await client.send(masked(9, str(n).encode()))
+                await trio.lowlevel.checkpoint()
 
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(push)
-                texts, pongs = [], []
-                while len(texts) < 2 * rounds or len(pongs) < rounds:
-                    opcode, payload = await client.frame()
-                    (texts if opcode == 1 else pongs).append(int(payload))
-            assert texts == [n for n in range(rounds) for _ in range(2)]
-            assert pongs == list(range(rounds))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(push)
+            texts, pongs = [], []
+            while len(texts) < 2 * rounds or len(pongs) < rounds:
+                opcode, payload = await client.frame()
+                (texts if opcode == 1 else pongs).append(int(payload))
+        assert texts == [n for n in range(rounds) for _ in range(2)]
+        assert pongs == list(range(rounds))
 
 
 async def test_silent_clients_are_pinged_and_dead_ones_closed():
-    async with serving(ping_interval_ms=100, idle_deadline_ms=400) as served:
-        async with connected(served.port, "/", BEARER) as alive, connected(served.port, "/", BEARER) as dead:
-            start = trio.current_time()
-            while trio.current_time() - start < 1.0:
-                assert await alive.frame() == (9, b"")
-                await alive.send(masked(10, b""))
-            assert await dead.close_code() == CloseCode.IDLE.code
-            await alive.send(text("still here"))
-            while (frame := await alive.frame())[0] == 9:
-                pass
-            assert frame == (1, b"still here")
+    async with (
+        serving(ping_interval_ms=100, idle_deadline_ms=400) as served,
+        connected(served.port, "/", BEARER) as alive,
+        connected(served.port, "/", BEARER) as dead,
+    ):
+        start = trio.current_time()
+        while trio.current_time() - start < 1.0:
+            assert await alive.frame() == (9, b"")
+            await alive.send(masked(10, b""))
+        assert await dead.close_code() == CloseCode.IDLE.code
+        await alive.send(text("still here"))
+        while (frame := await alive.frame())[0] == 9:
+            pass
+        assert frame == (1, b"still here")
 
 
 async def test_a_token_that_runs_out_closes_the_connection():
@@ -289,7 +322,7 @@ async def test_close_says_everything_before_it_and_nothing_after():
 
 
 async def test_a_fault_of_one_endpoint_ends_one_connection():
-    async with serving() as served, connected(served.port, "/", BEARER) as good:
+    async with serving(faults=1) as served, connected(served.port, "/", BEARER) as good:
         async with connected(served.port, "/", BEARER) as bad:
             await bad.send(text("fail"))
             await bad.close_code()
@@ -298,13 +331,16 @@ async def test_a_fault_of_one_endpoint_ends_one_connection():
 
 
 async def test_stopping_tells_everybody_and_does_not_wait_for_ever():
-    async with serving() as served:
-        async with connected(served.port, "/", BEARER) as client, connected(served.port, handshake=False):
-            await served.until(lambda served: served.counters.connections == 2 and served.endpoints)
-            start = trio.current_time()
-            served.stop()
-            with trio.CancelScope(shield=True):
-                assert await client.close_code() == CloseCode.GOING_AWAY.code
+    async with (
+        serving() as served,
+        connected(served.port, "/", BEARER) as client,
+        connected(served.port, handshake=False),
+    ):
+        await served.until(lambda served: served.counters.connections == 2 and served.endpoints)
+        start = trio.current_time()
+        served.stop()
+        with trio.CancelScope(shield=True):
+            assert await client.close_code() == CloseCode.GOING_AWAY.code
     assert trio.current_time() - start < 2
 
 
@@ -314,9 +350,13 @@ async def test_a_taken_port_says_what_to_do():
             await serve_websocket(evolve(BASE, port=served.port), None, None, EdgeCounters())
 
 
+def open_descriptors():
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 async def test_no_descriptor_is_left_behind():
     async with serving(handshake_deadline_ms=100, close_deadline_ms=100) as served:
-        before = len(os.listdir("/proc/self/fd"))
+        before = open_descriptors()
         for n in range(40):
             async with connected(served.port, handshake=False):
                 pass
@@ -331,5 +371,5 @@ async def test_no_descriptor_is_left_behind():
                 await client.send(masked(2, b"") if n % 2 else b"\xff\xff\xff")
                 await client.close_code()
         await served.until(lambda served: served.counters.connections == 0)
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert open_descriptors() == before
         assert served.counters.connections_total == 200

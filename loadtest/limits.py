@@ -1,0 +1,38 @@
+"""The limits of a load test: all that bounds it in time, in number and in memory."""
+
+from typing import Final
+
+GROUP_SIZE: Final = 5
+"""Players of one group; a battle is two groups."""
+
+HTTP_CONNECTIONS: Final = 16
+CONNECTING_AT_ONCE: Final = 64
+
+HTTP_DEADLINE_MS: Final = 15_000
+COMMAND_DEADLINE_MS: Final = 10_000
+CONNECT_DEADLINE_MS: Final = 20_000
+
+TRIES: Final = 8
+"""How often one command or request is repeated under its own ID before it counts as unanswered."""
+
+RETRY_PAUSE_S: Final = 0.5
+RECONNECT_PAUSE_MAX_S: Final = 2.0
+
+ROUND_LEAST_S: Final = 15.0
+"""No battle of mode skirmish is shorter than this at an action every 4 s; so many rounds have to be prepared for."""
+
+SETS_LIMIT: Final = 10
+"""Pairs of groups per ten players. Each attacks once in five minutes, so that these last for any time."""
+
+BATTLE_LIMIT_S: Final = 60.0
+"""A battle of mode skirmish ends within 30 s; one that did not by now is reported as unfinished."""
+
+SETTLE_LIMIT_S: Final = 20.0
+"""How long the last events may take to come after the last battle."""
+
+QUIET_S: Final = 1.0
+
+LAG_PROBE_S: Final = 0.02
+LAG_LIMIT_S: Final = 0.05
+CPU_SHARE_LIMIT: Final = 0.9
+"""Beyond either of these two the tool itself was the limit, and its latencies say little about the server."""
