@@ -75,4 +75,4 @@ def explain(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-__all__ = ["converter", "camel", "decode", "encode", "explain", "structure", "unstructure", "wire_class"]
+__all__ = ["camel", "converter", "decode", "encode", "explain", "structure", "unstructure", "wire_class"]

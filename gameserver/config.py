@@ -12,24 +12,22 @@ from attrs import Attribute, AttrsInstance, field, fields, frozen
 
 from gameserver.codec import structure
 from gameserver.errors import ConfigError
+from gameserver.game.guards import Guards
+from gameserver.setting import setting
 
 PREFIX: Final = "GAMESERVER_"
 LARGEST_PORT: Final = 65_535
 LARGEST_NUMBER: Final = 2**40
 
 
-def setting(
-    default: Any, unit: str, meaning: str, *, alias: str | None = None, secret: bool = False, least: int = 0
-) -> Any:
-    return field(
-        default=default,
-        metadata={"unit": unit, "meaning": meaning, "alias": alias, "secret": secret, "least": least},
-    )
-
-
 @frozen
 class NodeSettings:
-    env: str = setting("development", "development|production", "In production a missing secret refuses to start", alias="GAMESERVER_ENV")
+    env: str = setting(
+        "development",
+        "development|production",
+        "In production a missing secret refuses to start",
+        alias="GAMESERVER_ENV",
+    )
     name: str = setting("node-0", "text", "Name of this node, unique in the cluster")
     data_dir: Path = setting(Path(".gameserver"), "path", "Where the embedded servers and the development key live")
     log_format: str = setting("console", "console|json", "How log lines look")
@@ -56,7 +54,7 @@ class RedisSettings:
     key_prefix: str = setting("gameserver:", "text", "In front of every key and channel")
     connections_limit: int = setting(8, "connections", "Connections of this node to Redis", least=1)
     probe_interval_ms: int = setting(1_000, "ms", "How often Redis is looked at, also while it is away", least=1)
-    own_rates_limit: int = setting(20_000, "windows", "Rate windows the node counts itself while Redis is away", least=1)
+    own_rates_limit: int = setting(20_000, "windows", "Rate windows of the node while Redis is away", least=1)
 
 
 @frozen
@@ -87,7 +85,7 @@ class JournalSettings:
     outbox_interval_ms: int = setting(1_000, "ms", "How often the outbox is looked at without being told", least=1)
     outbox_deadline_ms: int = setting(5_000, "ms", "How long one consumer may take for one outbox row", least=1)
     outbox_attempts: int = setting(8, "attempts", "Failed attempts after which an outbox row is set aside", least=1)
-    outbox_backoff_ms: int = setting(200, "ms", "Pause before an outbox row's second attempt; doubles with each", least=1)
+    outbox_backoff_ms: int = setting(200, "ms", "Pause before a row's second attempt; doubles with each", least=1)
     outbox_backoff_max_ms: int = setting(30_000, "ms", "Longest pause before an outbox row's next attempt", least=1)
     outbox_set_aside_limit: int = setting(1_000, "rows", "Rows set aside; beyond it the oldest is dropped", least=1)
 
@@ -98,19 +96,6 @@ class CommandSettings:
     window: int = setting(64, "commands", "Command IDs remembered per player and instance", least=1)
     keys_per_actor: int = setting(256, "keys", "Idempotency-Keys that an actor remembers itself", least=1)
     idempotency_days: int = setting(7, "days", "How long an Idempotency-Key is remembered", least=1)
-
-
-@frozen
-class GuardSettings:
-    creation_interval_ms: int = setting(60_000, "ms", "A player creates one battle in this time")
-    joins_per_period: int = setting(3, "joins", "Joins of one player within the period", least=1)
-    joins_period_ms: int = setting(60_000, "ms", "The period of the join limit", least=1)
-    attack_cooldown_ms: int = setting(300_000, "ms", "A group attacks once in this time")
-    minimum_duration_ms: int = setting(60_000, "ms", "Nobody finishes a battle by hand before it ran this long")
-    pending_expires_ms: int = setting(600_000, "ms", "A battle that nobody begins expires after this", least=1)
-    group_members_limit: int = setting(10_000, "players", "Members of one group", least=1)
-    battle_players_limit: int = setting(1_000, "players", "Players of one battle", least=2)
-    name_limit: int = setting(64, "characters", "Length of a username or a group's name", least=1)
 
 
 @frozen
@@ -125,7 +110,7 @@ class HttpSettings:
     host: str = setting("127.0.0.1", "address", "Where the public HTTP API listens")
     port: int = setting(8_000, "port", "Port of the public HTTP API; 0: any", alias="PORT")
     public_url: str = setting("", "URL", "How clients reach the HTTP API; empty: from host and port")
-    allowed_origins: tuple[str, ...] = setting((), "origins, by comma", "Browsers' origins for CORS and WebSocket; *: any")
+    allowed_origins: tuple[str, ...] = setting((), "origins, by comma", "Browsers' origins that may connect; *: any")
     body_limit_bytes: int = setting(65_536, "bytes", "Largest request body", least=1)
     request_deadline_ms: int = setting(10_000, "ms", "How long one request may take", least=1)
     page_limit: int = setting(100, "rows", "Longest page of a list", least=1)
@@ -140,9 +125,9 @@ class WebSocketSettings:
     connections_limit: int = setting(15_000, "connections", "Connections of this node", least=1)
     handshake_deadline_ms: int = setting(5_000, "ms", "How long a handshake may take", least=1)
     message_limit_bytes: int = setting(65_536, "bytes", "Largest message from a client", least=1)
-    outgoing_limit_bytes: int = setting(1_048_576, "bytes", "What may wait for a slow client before it is closed", least=1)
+    outgoing_limit_bytes: int = setting(1_048_576, "bytes", "What may wait for one slow client", least=1)
     ping_interval_ms: int = setting(20_000, "ms", "How often a silent connection is pinged", least=1)
-    idle_deadline_ms: int = setting(60_000, "ms", "A connection that is silent, pongs too, for this long is closed", least=1)
+    idle_deadline_ms: int = setting(60_000, "ms", "A connection that is silent for this long is closed", least=1)
     close_deadline_ms: int = setting(2_000, "ms", "How long the closing handshake may take", least=1)
     messages_per_second: int = setting(20, "messages/s", "What one connection may send in the long run; 0: no limit")
     messages_burst: int = setting(60, "messages", "What one connection may send at once", least=1)
@@ -166,7 +151,7 @@ class LeaderboardSettings:
     top: int = setting(10, "groups", "Places that are pushed to every connection", least=1)
     push_interval_ms: int = setting(1_000, "ms", "The leaderboard is pushed at most once in this time", least=1)
     presence_ttl_ms: int = setting(60_000, "ms", "Presence in Redis is forgotten after this", least=1)
-    reconcile_interval_ms: int = setting(15_000, "ms", "How often Redis is compared with what PostgreSQL holds", least=1)
+    reconcile_interval_ms: int = setting(15_000, "ms", "How often Redis is compared with PostgreSQL", least=1)
 
 
 @frozen
@@ -177,7 +162,7 @@ class Settings:
     actors: ActorSettings = field(factory=ActorSettings)
     journal: JournalSettings = field(factory=JournalSettings)
     commands: CommandSettings = field(factory=CommandSettings)
-    guards: GuardSettings = field(factory=GuardSettings)
+    guards: Guards = field(factory=Guards)
     auth: AuthSettings = field(factory=AuthSettings)
     http: HttpSettings = field(factory=HttpSettings)
     websocket: WebSocketSettings = field(factory=WebSocketSettings)

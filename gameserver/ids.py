@@ -1,4 +1,4 @@
-"""Names of things: IDs are canonical UUID strings, and a command's identity says who asked for what once and for all."""
+"""Names of things: IDs are canonical UUID texts; a command's identity says who asked for what, once and for all."""
 
 import os
 import time

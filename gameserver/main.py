@@ -4,8 +4,8 @@ Starting, and stopping in the opposite order:
 
     bridge → PostgreSQL → lease → journal, committer, actors → Redis and consumers → sessions → HTTP, WebSocket, admin
 
-A node that stops takes no new players first, then lets everything in flight land, hands its actors back, and resigns its
-lease. Nothing that was acknowledged depends on any of this: a node may as well be killed.
+A node that stops takes no new players first, then lets everything in flight land, hands its actors back, and resigns
+its lease. Nothing that was acknowledged depends on any of this: a node may as well be killed.
 """
 
 import contextlib
@@ -97,21 +97,26 @@ async def open_node(settings: Settings, rules: list[Rules]) -> AsyncIterator[Nod
         keeper = LeaseKeeper(leases, clock, settings.node)
         await nursery.start(keeper.run)
         async with open_postgres_journal(postgres, keeper.current) as journal:
-            storage = _storage(postgres, settings)
-            cache = _cache(RedisStore(bridge, settings.redis), storage, clock, settings)
-            core = _core(settings, Kinds(rules, settings.guards), clock, keeper, journal, storage, cache)
+            storage = _storage(settings, postgres, keeper, journal, clock)
+            cache = _cache(settings, RedisStore(bridge, settings.redis), storage)
+            core = _core(settings, Kinds(rules, settings.guards), storage, cache)
             await _start(nursery, settings, storage, cache, core)
             async with _open_edges(settings, storage, cache, core) as node:
                 yield node
-            await _stop(settings, core)
+            await _stop(settings, storage, core)
             nursery.cancel_scope.cancel()
 
 
 # -- parts --------------------------------------------------------------------------------------------------------
 
 
-def _storage(postgres: Postgres, settings: Settings) -> Storage:
+def _storage(
+    settings: Settings, postgres: Postgres, keeper: LeaseKeeper, journal: PostgresJournal, clock: CorrectedClock
+) -> Storage:
     return Storage(
+        clock=clock,
+        keeper=keeper,
+        journal=journal,
         accounts=PostgresAccounts(postgres, settings.auth),
         lists=PostgresLists(postgres),
         facts=PostgresFacts(postgres),
@@ -121,30 +126,23 @@ def _storage(postgres: Postgres, settings: Settings) -> Storage:
     )
 
 
-def _cache(store: RedisStore, storage: Storage, clock: CorrectedClock, settings: Settings) -> Cache:
+def _cache(settings: Settings, store: RedisStore, storage: Storage) -> Cache:
     board = settings.leaderboard
     return Cache(
         store=store,
         rates=RedisRates(store, settings.redis),
         presence=RedisPresence(store, settings.node.name, board.presence_ttl_ms, settings.websocket.connections_limit),
-        leaderboards=RedisLeaderboards(store, storage.leaderboards, clock, board),
+        leaderboards=RedisLeaderboards(store, storage.leaderboards, storage.clock, board),
     )
 
 
-def _core(
-    settings: Settings,
-    kinds: Kinds,
-    clock: CorrectedClock,
-    keeper: LeaseKeeper,
-    journal: PostgresJournal,
-    storage: Storage,
-    cache: Cache,
-) -> Core:
+def _core(settings: Settings, kinds: Kinds, storage: Storage, cache: Cache) -> Core:
+    journal, clock = storage.journal, storage.clock
     sessions = Sessions(cache.presence)
     watches = Watches(sessions, settings.websocket)
     committer = Committer(journal, watches, settings.journal, settings.postgres)
     catalog = Catalog(journal, committer, kinds, clock, settings.actors, settings.commands)
-    keeper.on_lost(catalog.drop_all)
+    storage.keeper.on_lost(catalog.drop_all)
     router = Router(catalog)
     lifecycle = Lifecycle(router, storage.facts, cache.rates, settings.guards, settings.actors)
     feed = LeaderboardFeed(cache.leaderboards, sessions, settings.leaderboard)
@@ -156,9 +154,7 @@ def _core(
     consumers = Consumers(storage.outbox, by_topic, settings.journal)
     committer.on_news(consumers.wake)
     gateway = NodeGateway(settings, router, lifecycle, sessions, watches, feed, journal, clock)
-    return Core(
-        kinds, keeper, journal, committer, catalog, router, lifecycle, sessions, watches, gateway, consumers, feed
-    )
+    return Core(kinds, committer, catalog, router, lifecycle, sessions, watches, gateway, consumers, feed)
 
 
 async def _start(nursery: trio.Nursery, settings: Settings, storage: Storage, cache: Cache, core: Core) -> None:
@@ -178,11 +174,11 @@ async def _start(nursery: trio.Nursery, settings: Settings, storage: Storage, ca
     await nursery.start(core.catalog.run)
 
 
-async def _stop(settings: Settings, core: Core) -> None:
+async def _stop(settings: Settings, storage: Storage, core: Core) -> None:
     """Let everything in flight land, and hand the actors back; what is not done in time, the lease's end will do."""
     with trio.move_on_after(settings.node.stop_deadline_ms / 1_000) as scope:
         await core.catalog.stop()
-        await core.keeper.resign()
+        await storage.keeper.resign()
     if scope.cancelled_caught:
         log.warning("node.stop_deadline", actors=core.catalog.active)
 
@@ -207,8 +203,11 @@ async def _open_edges(settings: Settings, storage: Storage, cache: Cache, core: 
     stop, counters, gate = trio.Event(), EdgeCounters(), Gate(settings.http.requests_limit)
     tokens = Tokens(signing_key(settings), settings.auth.token_ttl_s)
 
+    def websocket_url(_battle_id: str) -> str:  # one node owns them all
+        return url
+
     def readiness() -> list[str]:
-        return _why_not_ready(stop, cache, core)
+        return _why_not_ready(stop, storage, core)
 
     def admit_player(opening: Opening) -> Admission:
         return admit(opening, settings.http.allowed_origins, tokens.verify)
@@ -229,14 +228,14 @@ async def _open_edges(settings: Settings, storage: Storage, cache: Cache, core: 
             settings=settings,
             modes=core.kinds.modes,
             readiness=readiness,
-            websocket_url=lambda battle_id: url,
+            websocket_url=websocket_url,
             sessions=core.sessions,
         )
         admin = AdminContext(
-            stats=Stats(settings, core, cache, counters, gate).read,
+            stats=Stats(settings, storage, cache, core, counters, gate).read,
             lists=storage.lists,
             router=core.router,
-            let_back=core.journal.let_back,
+            let_back=storage.journal.let_back,
             sessions=core.sessions,
             settings=settings,
             token=admin_token(settings),
@@ -256,10 +255,10 @@ def _open_session(settings: Settings, core: Core, admission: Admission, connecti
     return Session(identified, connection, core.gateway, core.sessions.outgoing, settings.websocket)
 
 
-def _why_not_ready(stop: trio.Event, cache: Cache, core: Core) -> list[str]:
+def _why_not_ready(stop: trio.Event, storage: Storage, core: Core) -> list[str]:
     reasons = {
         "the node is stopping": stop.is_set(),
-        "the node holds no lease: PostgreSQL cannot be reached": not core.keeper.held,
+        "the node holds no lease: PostgreSQL cannot be reached": not storage.keeper.held,
         "the node is overloaded": core.committer.overloaded,
     }
     return [reason for reason, applies in reasons.items() if applies]

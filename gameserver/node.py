@@ -10,7 +10,7 @@ from gameserver.actors.kinds import Kinds
 from gameserver.cluster.consumers import Consumers
 from gameserver.cluster.gateway import NodeGateway
 from gameserver.cluster.leaderboard_feed import LeaderboardFeed
-from gameserver.cluster.lease_keeper import LeaseKeeper
+from gameserver.cluster.lease_keeper import CorrectedClock, LeaseKeeper
 from gameserver.cluster.lifecycle import Lifecycle
 from gameserver.cluster.router import Router
 from gameserver.cluster.sessions import Sessions
@@ -33,8 +33,11 @@ from gameserver.persistence.redis_store import RedisStore
 
 @frozen
 class Storage:
-    """Everything of PostgreSQL that the node uses."""
+    """Everything of PostgreSQL that the node uses, and its right to own actors there."""
 
+    clock: CorrectedClock
+    keeper: LeaseKeeper
+    journal: PostgresJournal
     accounts: PostgresAccounts
     lists: PostgresLists
     facts: PostgresFacts
@@ -58,8 +61,6 @@ class Core:
     """The game itself, without its edges."""
 
     kinds: Kinds
-    keeper: LeaseKeeper
-    journal: PostgresJournal
     committer: Committer
     catalog: Catalog
     router: Router
@@ -88,14 +89,15 @@ class Stats:
     """Every queue with its limit, and every counter since the start."""
 
     settings: Settings
-    core: Core
+    storage: Storage
     cache: Cache
+    core: Core
     edge: EdgeCounters
     gate: Gate
 
     def read(self) -> dict[str, Any]:
         return {
-            "node": {"name": self.settings.node.name, "holds_lease": self.core.keeper.held},
+            "node": {"name": self.settings.node.name, "holds_lease": self.storage.keeper.held},
             "actors": self._actors(),
             "commits": self._commits(),
             "http": {"at_work": self.gate.inside, "limit": self.gate.limit, "refused": self.gate.refused},

@@ -99,7 +99,9 @@ class Actor:
         if self.seq == self._snapshot_seq:
             return None
         self._snapshot_seq = self.seq
-        return Snapshot(self.seq, self.rules_version, self._kind.encode_state(self._machine, self._outcomes, self._at_ms))
+        return Snapshot(
+            self.seq, self.rules_version, self._kind.encode_state(self._machine, self._outcomes, self._at_ms)
+        )
 
     def _work(self) -> bool:
         """One turn: everything in the mailbox. True if the actor may be passivated now."""
@@ -230,7 +232,9 @@ class Actor:
         if deadline_ms is not None and deadline_ms <= self._around.clock.now_ms():
             now = trio.current_time()
             self._handle(Message(self.id, TimeUp(), ignore, expires_at=now))
-            if self._machine.deadline() == deadline_ms:  # the mode let its own deadline pass: ask again, but not at once
+            if (
+                self._machine.deadline() == deadline_ms
+            ):  # the mode let its own deadline pass: ask again, but not at once
                 self._alarm_ms = self.wake_at_ms()
                 self._around.alarms.set(self.id, now + self._around.limits.sweep_interval_ms / 1000)
         retry_at_ms = self._retry_at_ms()

@@ -9,9 +9,9 @@ from attrs import field, frozen
 from gameserver.actors.messages import Play
 from gameserver.actors.outcomes import Outcomes
 from gameserver.codec import converter, decode, encode, structure, wire_class
-from gameserver.config import GuardSettings
 from gameserver.errors import ConfigError, Refused
 from gameserver.game import battle, group
+from gameserver.game.guards import Guards
 from gameserver.game.machine import Machine
 from gameserver.game.rules import Rules
 from gameserver.protocol.events import EventCodec
@@ -60,7 +60,7 @@ class Kind:
 class Kinds:
     """All kinds that this node can run. Built once at start; raises ConfigError when two rules claim one mode."""
 
-    def __init__(self, rules: Iterable[Rules], guards: GuardSettings) -> None:
+    def __init__(self, rules: Iterable[Rules], guards: Guards) -> None:
         self._group = Kind(
             name="group",
             mode="",
@@ -97,7 +97,7 @@ class Kinds:
         return known
 
 
-def _battle_kind(rules: Rules, guards: GuardSettings) -> Kind:
+def _battle_kind(rules: Rules, guards: Guards) -> Kind:
     clash = battle.EVENTS.keys() & rules.events.keys()
     if clash:
         raise ConfigError(f"mode {rules.mode}: {', '.join(sorted(clash))} belong to every battle")

@@ -9,20 +9,15 @@ Answers find their command by its ID. Whoever comes back after a disconnection p
 hello and the `last_id` used under it, and may then repeat an unanswered command by its ID: it takes effect once.
 """
 
+import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any, Final
+from urllib.parse import SplitResult, urlsplit
 
 import trio
 from attrs import define, field, frozen
-from trio_websocket import (
-    ConnectionClosed,
-    ConnectionRejected,
-    DisconnectionTimeout,
-    HandshakeError,
-    WebSocketConnection,
-    open_websocket_url,
-)
+from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnection, wrap_client_stream
 
 from gameserver.client.errors import Disconnected, Unreachable, unwrapped
 from gameserver.client.http import refused_from
@@ -32,6 +27,8 @@ from gameserver.errors import Refused
 
 ABNORMAL: Final = 1006
 """What WebSocket calls an end without a close frame."""
+
+Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 
 Event = dict[str, Any]
 """As on the wire: "event", "payload", and "seq" for what happened in a battle."""
@@ -61,38 +58,52 @@ async def connect(
     """
     limits = limits or PlayerLimits()
     target = url if instance is None else f"{url}{'&' if '?' in url else '?'}instance={instance}"
-    opening = open_websocket_url(
-        target,
-        extra_headers=[(b"Authorization", f"Bearer {token}".encode())],
-        max_message_size=limits.message_bytes,
-        connect_timeout=limits.connect_deadline_ms / 1000,
-        disconnect_timeout=limits.close_deadline_ms / 1000,
-    )
-    async with _opened(opening, url) as websocket:
-        player = Player(websocket, last_id, on_event, limits)
+    stream = await _open_stream(urlsplit(target), limits)
+    try:
         with unwrapped():
             async with trio.open_nursery() as nursery:
+                websocket = await _upgrade(nursery, stream, urlsplit(target), token, limits)
+                player = Player(websocket, last_id, on_event, limits)
                 nursery.start_soon(player.read)
                 try:
                     await player.greeted()
                     yield player
                 finally:
+                    with trio.move_on_after(limits.close_deadline_ms / 1000):
+                        await websocket.aclose()
                     nursery.cancel_scope.cancel()
-
-
-@asynccontextmanager
-async def _opened(
-    opening: AbstractAsyncContextManager[WebSocketConnection], url: str
-) -> AsyncIterator[WebSocketConnection]:
-    try:
-        async with opening as websocket:
-            yield websocket
     except ConnectionRejected as rejected:
         raise refused_from(rejected.status_code, rejected.body or b"") from None
-    except DisconnectionTimeout:
-        pass  # we were leaving anyway
-    except (HandshakeError, OSError) as error:
-        raise Unreachable(f"nothing answers at {url}") from error
+    finally:
+        await trio.aclose_forcefully(stream)  # the library leaves it open when the handshake fails
+
+
+async def _open_stream(url: SplitResult, limits: PlayerLimits) -> Stream:
+    try:
+        with trio.fail_after(limits.connect_deadline_ms / 1000):
+            if url.scheme == "wss":
+                context = ssl.create_default_context()
+                return await trio.open_ssl_over_tcp_stream(url.hostname or "", url.port or 443, ssl_context=context)
+            return await trio.open_tcp_stream(url.hostname or "", url.port or 80)
+    except (OSError, trio.TooSlowError) as error:
+        raise Unreachable(f"nothing answers at {url.scheme}://{url.netloc}") from error
+
+
+async def _upgrade(
+    nursery: trio.Nursery, stream: Stream, url: SplitResult, token: str, limits: PlayerLimits
+) -> WebSocketConnection:
+    try:
+        with trio.fail_after(limits.connect_deadline_ms / 1000):
+            return await wrap_client_stream(
+                nursery,
+                stream,
+                url.netloc,
+                f"{url.path or '/'}?{url.query}",
+                extra_headers=[(b"Authorization", f"Bearer {token}".encode())],
+                max_message_size=limits.message_bytes,
+            )
+    except trio.TooSlowError as error:
+        raise Unreachable(f"{url.scheme}://{url.netloc} does not answer as a WebSocket") from error
 
 
 @define(eq=False)
@@ -178,10 +189,9 @@ class Player:
             raise waiting.answer
         return waiting.answer
 
-    async def events(self) -> AsyncIterator[Event]:
+    def events(self) -> AsyncIterator[Event]:
         """What the server pushes, in order, until the connection ends; for one reader. `lost` then says why."""
-        async for event in self._to_read:
-            yield event
+        return self._to_read
 
     # -- the connection -------------------------------------------------------------------------------------------
 

@@ -27,6 +27,4 @@ class Announcements:
 
     async def battle_finished(self, news: News) -> None:
         score = news.payload
-        await self.leaderboards.record(
-            score["battle_id"], score["group_id"], score["score"], score["finished_at_ms"]
-        )
+        await self.leaderboards.record(score["battle_id"], score["group_id"], score["score"], score["finished_at_ms"])

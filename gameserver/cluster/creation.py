@@ -13,9 +13,10 @@ from gameserver.actors.ports import Accepted, Reply
 from gameserver.cluster.ask import ask
 from gameserver.cluster.ports import AttackFacts, Facts, RateQuestion, Rates
 from gameserver.cluster.router import Router
-from gameserver.config import ActorSettings, GuardSettings
+from gameserver.config import ActorSettings
 from gameserver.errors import Refused
 from gameserver.game.commands import CreateBattle, CreateGroup, IntendBattle
+from gameserver.game.guards import Guards
 from gameserver.game.rules import Side
 from gameserver.ids import IdempotencyKey, derived_id, new_id
 
@@ -27,7 +28,7 @@ class Creation:
     router: Router
     facts: Facts
     rates: Rates
-    guards: GuardSettings
+    guards: Guards
     actors: ActorSettings
 
     async def group(self, group_id: str, name: str, player_id: str, key: IdempotencyKey | None) -> Accepted:

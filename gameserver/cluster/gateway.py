@@ -1,7 +1,7 @@
 """What sessions can ask of the node: commands on their way to actors, and watching battles.
 
-A resume is answered in this order, without gap or double: the reply, the missed events from the journal, the events that
-were committed while those were read, and then everything live.
+A resume is answered in this order, without gap or double: the reply, the missed events from the journal, the events
+that were committed while those were read, and then everything live.
 """
 
 from collections.abc import Sequence

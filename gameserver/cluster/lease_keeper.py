@@ -1,8 +1,8 @@
 """The node's right to own actors: kept alive by PostgreSQL's clock, given up by our own.
 
-The lease is renewed from the Trio loop, so a node whose loop hangs loses it. A node that could not renew in time, counted
-from the moment before it last asked, stops all its actors: from then on another may own them. It registers anew, as
-a new incarnation, as soon as PostgreSQL answers.
+The lease is renewed from the Trio loop, so a node whose loop hangs loses it. A node that could not renew in time,
+counted from the moment before it last asked, stops all its actors: from then on another may own them. It registers
+anew, as a new incarnation, as soon as PostgreSQL answers.
 """
 
 import time

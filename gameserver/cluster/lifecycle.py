@@ -15,9 +15,10 @@ from gameserver.actors.messages import Message
 from gameserver.actors.ports import Reply
 from gameserver.cluster.ports import BattleFacts, Facts, RateQuestion, Rates
 from gameserver.cluster.router import Router
-from gameserver.config import ActorSettings, GuardSettings
+from gameserver.config import ActorSettings
 from gameserver.errors import JournalError, Refused
 from gameserver.game.commands import Begin, Finish, Join
+from gameserver.game.guards import Guards
 from gameserver.ids import CommandId, IdempotencyKey, Identity, new_id
 from gameserver.protocol.session import Change
 
@@ -36,9 +37,7 @@ class LifecycleCall:
 class Lifecycle:
     """`submit` never blocks; the reply of a call is called exactly once."""
 
-    def __init__(
-        self, router: Router, facts: Facts, rates: Rates, guards: GuardSettings, actors: ActorSettings
-    ) -> None:
+    def __init__(self, router: Router, facts: Facts, rates: Rates, guards: Guards, actors: ActorSettings) -> None:
         self._router, self._facts, self._rates = router, facts, rates
         self._guards, self._actors = guards, actors
         self._waiting: deque[LifecycleCall] = deque()

@@ -21,7 +21,7 @@ class Lease:
 
 @frozen
 class Renewal:
-    """`held` is False when another incarnation has taken the name. `postgres_ms` is PostgreSQL's clock at the answer."""
+    """`held` is False when another incarnation has taken the name. `postgres_ms`: PostgreSQL's clock at the answer."""
 
     held: bool
     postgres_ms: int

@@ -3,8 +3,8 @@
 pending ──begin──► running ──stop, or the mode has a result──► finished
    └──nobody begins in time──────────────────────────────────────▲
 
-The attacking group intends a battle; `CreateBattle` makes it, with the initiator seated. The defending group learns of it,
-and both learn of its end, by intentions that stay in the state until the group has answered.
+The attacking group intends a battle; `CreateBattle` makes it, with the initiator seated. The defending group learns of
+it, and both learn of its end, by intentions that stay in the state until the group has answered.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,9 +12,9 @@ from typing import Any, ClassVar, Literal, cast
 
 from attrs import define, field, frozen
 
-from gameserver.config import GuardSettings
 from gameserver.errors import Refused
 from gameserver.game.commands import Begin, CloseBattle, CreateBattle, Finish, Join, OpenBattle
+from gameserver.game.guards import Guards
 from gameserver.game.machine import Intention, IntentionSettled
 from gameserver.game.rules import Begun, Dice, Joined, Result, Rules, Side, Stopped, TimeUp
 
@@ -35,7 +35,7 @@ class Created:
 
 @frozen
 class Finished:
-    """`score` is what the winning group earned; `players` what each player achieved. An expired battle has no winner."""
+    """`score` is what the winning group earned; `players` what each player achieved. No winner: it expired."""
 
     winner: Side | None
     winner_group_id: str | None
@@ -98,7 +98,7 @@ class BattleState:
 class Battle:
     kind: ClassVar[str] = "battle"
 
-    def __init__(self, rules: Rules, guards: GuardSettings) -> None:
+    def __init__(self, rules: Rules, guards: Guards) -> None:
         self._rules, self._guards = rules, guards
         self._mode_commands = frozenset(rules.commands.values())
         self._state = BattleState(play=rules.fresh())

@@ -1,7 +1,7 @@
 """A group: its members and owner, its cooldown, and the battles that it has open.
 
-An attack begins here: `IntendBattle` commits the intention, with the battle's ID; the battle is created from it, however
-often that takes. A battle that cannot be created is taken back, together with the cooldown that it caused.
+An attack begins here: `IntendBattle` commits the intention, with the battle's ID; the battle is created from it,
+however often that takes. A battle that cannot be created is taken back, together with the cooldown that it caused.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Literal
 
 from attrs import define, field, frozen
 
-from gameserver.config import GuardSettings
 from gameserver.errors import Refused
 from gameserver.game.commands import (
     CloseBattle,
@@ -20,6 +19,7 @@ from gameserver.game.commands import (
     LeaveGroup,
     OpenBattle,
 )
+from gameserver.game.guards import Guards
 from gameserver.game.machine import Intention, IntentionSettled
 from gameserver.game.rules import Dice, Side
 
@@ -130,7 +130,7 @@ class GroupState:
 class Group:
     kind: ClassVar[str] = "group"
 
-    def __init__(self, guards: GuardSettings) -> None:
+    def __init__(self, guards: Guards) -> None:
         self._guards = guards
         self._state = GroupState()
 

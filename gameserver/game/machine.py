@@ -1,4 +1,4 @@
-"""What battles and groups have in common: state machines that decide commands into events and fold events into state."""
+"""What battles and groups have in common: machines that decide commands into events and fold events into state."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Protocol

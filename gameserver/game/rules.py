@@ -14,8 +14,8 @@ is the battle's own business (`game/battle.py`). The contract:
 - `result(state)` is None while the battle goes on, and says who won once it is over; after `Stopped` at the latest.
 
 States, commands and events hold no floats and no sets. A command class has a `player_id`, filled in from the
-proven identity of the sender; an event class has an `at`, the time of the decision. A field made with `private()` stays out of what
-players get to see.
+proven identity of the sender; an event class has an `at`, the time of the decision. A field made with `private()`
+stays out of what players get to see.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +26,19 @@ from attrs import field, fields, frozen, has
 
 from gameserver.errors import ConfigError, Refused
 
-__all__ = ["Begun", "Dice", "Joined", "Refused", "Result", "Rules", "Side", "Stopped", "TimeUp", "other_side", "private"]
+__all__ = [
+    "Begun",
+    "Dice",
+    "Joined",
+    "Refused",
+    "Result",
+    "Rules",
+    "Side",
+    "Stopped",
+    "TimeUp",
+    "other_side",
+    "private",
+]
 
 Side = Literal["attacker", "defender"]
 Item = TypeVar("Item")

@@ -9,9 +9,11 @@ import socket
 from typing import Final
 
 import trio
+from attrs import frozen
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config, Sockets
 from hypercorn.trio.run import worker_serve
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
 from quart_trio import QuartTrio
 
 from gameserver.errors import StartError
@@ -66,12 +68,31 @@ def listen(host: str, port: int, setting: str) -> socket.socket:
     return listener
 
 
+@frozen
+class _Finishing:
+    """An app whose answers end as they should.
+
+    quart_trio cancels whoever sends an answer once hypercorn has told it that the answer is complete: while hypercorn
+    is still closing the connection, or setting the alarm that would close it later. So the last part goes shielded.
+    """
+
+    app: QuartTrio
+
+    async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        async def send_wholly(message: ASGISendEvent) -> None:
+            last = message["type"] == "http.response.body" and not message.get("more_body", False)
+            with trio.CancelScope(shield=last):
+                await send(message)
+
+        await self.app(scope, receive, send_wholly)
+
+
 async def _serve(
     app: QuartTrio, listener: socket.socket, stop: trio.Event, task_status: trio.TaskStatus[list[str]]
 ) -> None:
     sockets = Sockets(secure_sockets=[], insecure_sockets=[listener], quic_sockets=[])
     await worker_serve(
-        ASGIWrapper(app), _config(), sockets=sockets, shutdown_trigger=stop.wait, task_status=task_status
+        ASGIWrapper(_Finishing(app)), _config(), sockets=sockets, shutdown_trigger=stop.wait, task_status=task_status
     )
 
 

@@ -18,7 +18,7 @@ import asyncpg
 import trio
 
 from gameserver.config import PostgresSettings
-from gameserver.errors import CommitRejected, JournalError, OutcomeUnknown, StartError, StorageUnavailable
+from gameserver.errors import CommitRejected, JournalError, StartError, StorageUnavailable
 from gameserver.persistence.bridge import Bridge, BridgeClosed, DeadlineExceeded
 
 Rows = list[asyncpg.Record]
@@ -220,6 +220,3 @@ def _meaning(error: asyncpg.PostgresError, lost: type[JournalError]) -> type[Jou
 
 def _words(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
-
-
-__all__ = ["OutcomeUnknown", "Postgres", "Rows", "open_postgres", "own_connection", "translated", "violated"]

@@ -25,9 +25,7 @@ class EventCodec:
         self._id_key = id_key
         self._unstructure = {cls: converter.get_unstructure_hook(cls) for cls in self._names}
         self._has_own_id = {cls for cls in self._names if id_key in {camel(f.name) for f in fields(cls)}}
-        self._private = {
-            cls: [camel(f.name) for f in fields(cls) if f.metadata.get("private")] for cls in self._names
-        }
+        self._private = {cls: [camel(f.name) for f in fields(cls) if f.metadata.get("private")] for cls in self._names}
 
     def name(self, event: Any) -> str:
         return self._names[type(event)]

@@ -20,7 +20,6 @@ from gameserver.protocol.connection import Connection
 from gameserver.protocol.envelope import Envelope, battle_of, decode_envelope, number_of, watch_of
 from gameserver.protocol.frames import text_frame
 
-
 Change = Literal["join", "begin", "finish"]
 """What changes a battle's course: these commands need facts about the player first."""
 

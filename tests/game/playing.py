@@ -6,13 +6,13 @@ from typing import Any
 from attrs import fields, has
 
 from gameserver.codec import converter, decode, encode
-from gameserver.config import GuardSettings
 from gameserver.errors import Refused
 from gameserver.game import classic
 from gameserver.game.battle import Battle, BattleState
 from gameserver.game.classic import Attack, Cheer, Guard, Numbers
 from gameserver.game.commands import Begin, CreateBattle, CreateGroup, Finish, IntendBattle, Join, JoinGroup
 from gameserver.game.group import Group
+from gameserver.game.guards import Guards
 from gameserver.game.machine import IntentionSettled, Machine
 from gameserver.game.rules import Dice, Rules, TimeUp
 
@@ -74,7 +74,7 @@ def encoded(machine: Machine) -> bytes:
     return encode(converter.unstructure(machine.state()))
 
 
-def restored(battle: bytes, rules: Rules, guards: GuardSettings) -> Battle:
+def restored(battle: bytes, rules: Rules, guards: Guards) -> Battle:
     """A battle from the encoded state that a snapshot would hold."""
     plain = decode(battle)
     play: Any = converter.structure(plain.pop("play"), rules.state)
@@ -85,14 +85,14 @@ def restored(battle: bytes, rules: Rules, guards: GuardSettings) -> Battle:
     return machine
 
 
-def pending(rules: Rules = classic.rules, guards: GuardSettings | None = None) -> Stage:
+def pending(rules: Rules = classic.rules, guards: Guards | None = None) -> Stage:
     """A battle of wolves against bears that Ann, a wolf, has created at T0."""
-    stage = Stage(lambda: Battle(rules, guards or GuardSettings()))
+    stage = Stage(lambda: Battle(rules, guards or Guards()))
     stage.do(CREATE, at=0)
     return stage
 
 
-def running(numbers: Numbers | None = None, rules: Rules | None = None, guards: GuardSettings | None = None) -> Stage:
+def running(numbers: Numbers | None = None, rules: Rules | None = None, guards: Guards | None = None) -> Stage:
     """Ann and Abe (wolves) against Dan and Dot (bears), begun at T0."""
     if numbers is not None:
         rules = classic.rules_with("classic", 1, numbers)
@@ -104,9 +104,9 @@ def running(numbers: Numbers | None = None, rules: Rules | None = None, guards: 
     return stage
 
 
-def group(guards: GuardSettings | None = None) -> Stage:
+def group(guards: Guards | None = None) -> Stage:
     """The wolves: Ann owns them, then Abe and Ada came."""
-    stage = Stage(lambda: Group(guards or GuardSettings()))
+    stage = Stage(lambda: Group(guards or Guards()))
     stage.do(CreateGroup("wolves", "Wolves", "ann"), at=0)
     stage.do(JoinGroup("abe"), at=1)
     stage.do(JoinGroup("ada"), at=2)

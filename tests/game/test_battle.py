@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from gameserver.codec import encode
-from gameserver.config import GuardSettings
 from gameserver.game import classic
 from gameserver.game.battle import Battle, Created, Finished, Settled
 from gameserver.game.classic import Attack, Cheer, Guard
 from gameserver.game.commands import Begin, CloseBattle, CreateBattle, Finish, Join, JoinGroup, OpenBattle
+from gameserver.game.guards import Guards
 from gameserver.game.machine import IntentionSettled
 from gameserver.game.rules import Begun, Joined, Stopped, TimeUp
 from tests.game.playing import CREATE, T0, Stage, encoded, pending, restored, running
@@ -25,7 +25,7 @@ def finished() -> Stage:
 
 
 def unborn() -> Stage:
-    return Stage(lambda: Battle(classic.rules, GuardSettings()))
+    return Stage(lambda: Battle(classic.rules, Guards()))
 
 
 # -- pending -----------------------------------------------------------------------------------------------------------
@@ -106,7 +106,7 @@ def test_a_joiner_belongs_to_exactly_one_of_the_two_groups(sides: Any) -> None:
 
 
 def test_a_battle_holds_no_more_players_than_it_may() -> None:
-    stage = pending(guards=GuardSettings(battle_players_limit=2))
+    stage = pending(guards=Guards(battle_players_limit=2))
     stage.do(Join("dan", ("defender",)))
     assert stage.code(Join("dot", ("defender",))) == "battle_full"
 
@@ -269,7 +269,7 @@ def test_the_view_is_json_and_tells_players_and_result() -> None:
 def test_a_battle_goes_on_from_a_snapshot_as_if_nothing_had_happened() -> None:
     stage = running()
     stage.do(Attack("ann"), at=10)
-    twin = Stage(lambda: restored(encoded(stage.machine), classic.rules, GuardSettings()))
+    twin = Stage(lambda: restored(encoded(stage.machine), classic.rules, Guards()))
     twin.journal = list(stage.journal)
     assert twin.do(Attack("dan"), at=20) == stage.do(Attack("dan"), at=20)
     assert encoded(twin.machine) == encoded(stage.machine)

@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gameserver.codec import converter, decode
-from gameserver.config import GuardSettings
 from gameserver.errors import Refused
 from gameserver.game import classic
 from gameserver.game.battle import Battle, Finished
@@ -28,13 +27,14 @@ from gameserver.game.commands import (
     OpenBattle,
 )
 from gameserver.game.group import Group, GroupState
+from gameserver.game.guards import Guards
 from gameserver.game.machine import IntentionSettled
 from gameserver.game.rules import TimeUp, other_side
 from tests.game.playing import CREATE, T0, Stage, encoded, parts, restored, running, whole_story
 
 ROOT = Path(__file__).parents[2]
 PLAYERS = st.sampled_from(["ann", "abe", "dan", "dot", "nobody"])
-GUARDS = GuardSettings(battle_players_limit=4, group_members_limit=3, attack_cooldown_ms=2_000)
+GUARDS = Guards(battle_players_limit=4, group_members_limit=3, attack_cooldown_ms=2_000)
 
 repeatable = settings(max_examples=150, deadline=None, database=None)
 

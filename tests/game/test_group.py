@@ -3,7 +3,6 @@
 import pytest
 
 from gameserver.codec import encode
-from gameserver.config import GuardSettings
 from gameserver.game.commands import (
     CloseBattle,
     CreateBattle,
@@ -25,6 +24,7 @@ from gameserver.game.group import (
     MemberJoined,
     MemberLeft,
 )
+from gameserver.game.guards import Guards
 from gameserver.game.machine import IntentionSettled
 from gameserver.game.rules import Begun, TimeUp
 from tests.game.playing import T0, Stage, attack_on_bears, group
@@ -43,7 +43,7 @@ def everybody_leaves(stage: Stage) -> None:
 
 
 def test_whoever_makes_a_group_owns_it() -> None:
-    stage = Stage(lambda: Group(GuardSettings()))
+    stage = Stage(lambda: Group(Guards()))
     assert stage.do(CreateGroup("wolves", "Wolves", "ann"), at=0) == [GroupCreated("wolves", "Wolves", "ann", T0)]
     assert roles(stage) == {"ann": "owner"}
 
@@ -54,7 +54,7 @@ def test_a_repeated_creation_changes_nothing() -> None:
 
 @pytest.mark.parametrize("command", [JoinGroup("ann"), LeaveGroup("ann"), attack_on_bears(), OpenBattle("battle-1")])
 def test_before_its_creation_there_is_no_group(command: object) -> None:
-    assert Stage(lambda: Group(GuardSettings())).code(command) == "group_not_found"
+    assert Stage(lambda: Group(Guards())).code(command) == "group_not_found"
 
 
 def test_a_command_that_no_group_knows_is_refused() -> None:
@@ -68,7 +68,7 @@ def test_a_player_joins_once() -> None:
 
 
 def test_a_group_holds_no_more_members_than_it_may() -> None:
-    assert group(GuardSettings(group_members_limit=3)).code(JoinGroup("bob")) == "group_full"
+    assert group(Guards(group_members_limit=3)).code(JoinGroup("bob")) == "group_full"
 
 
 def test_a_member_leaves_and_the_owner_stays() -> None:

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted((ROOT / "gameserver" / "game").glob("*.py"))
 ALLOWED = {"attrs", "collections", "functools", "hashlib", "typing"}
-OURS = {"gameserver.config", "gameserver.errors", "gameserver.ids"}
+OURS = {"gameserver.errors", "gameserver.ids", "gameserver.setting"}
 
 LOAD_ALL = """
 import importlib, pkgutil, sys

@@ -4,134 +4,37 @@ What is held up on purpose: a row of `battle_scores` that a stranger's transacti
 *after* it has locked its actor; a lock on the whole table keeps it waiting *before* that.
 """
 
-import contextlib
-import os
-import tempfile
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
-from typing import Any
-from urllib.parse import parse_qs, quote, urlsplit
+from contextlib import AsyncExitStack
+from urllib.parse import urlsplit
 
-import asyncpg
 import pytest
 import trio
 
-from gameserver.actors.ports import Activation, Entry, Journal, OutboxRow
+from gameserver.actors.ports import Activation, Journal, OutboxRow
 from gameserver.config import PostgresSettings
 from gameserver.errors import CommitRejected, JournalError, OutcomeUnknown, StartError, StorageUnavailable
-from gameserver.persistence.bridge import Bridge, open_bridge
+from gameserver.persistence.bridge import open_bridge
 from gameserver.persistence.embedded_postgres import EmbeddedPostgres
-from gameserver.persistence.postgres import Postgres, open_postgres, violated
-from gameserver.persistence.postgres_journal import open_postgres_journal
-from gameserver.persistence.postgres_leases import open_postgres_leases
+from gameserver.persistence.postgres import open_postgres, violated
 from tests.contracts.journal_contract import created, entry, score
-
-LONG_MS = 10_000
-WAITING = "(SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tests' AND wait_event_type = 'Lock')"
-COMMITS_ENDED = "NOT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE '-- What one commit%' AND state = 'active')"
-SOCKET = ".s.PGSQL.5432"
-
-
-class Node:
-    """What a node has of PostgreSQL, in one test."""
-
-    def __init__(self, bridge: Bridge, resources: AsyncExitStack) -> None:
-        self.bridge, self._resources = bridge, resources
-
-    async def journal(self, url: str, name: str = "node-a", **settings: Any) -> tuple[Journal, Postgres]:
-        """A journal that commits over `url`."""
-        enter = self._resources.enter_async_context
-        postgres = await enter(open_postgres(self.bridge, PostgresSettings(url=url, **settings), "tests", LONG_MS))
-        leases = await enter(open_postgres_leases(postgres, lease_ms=60_000))
-        lease, _ = await leases.register(name)
-        return await enter(open_postgres_journal(postgres, lambda: lease)), postgres
+from tests.integration.postgres_stage import (
+    COMMITS_ENDED,
+    LONG_MS,
+    Appending,
+    Node,
+    holding_score,
+    proxy,
+    statements_wait,
+    transaction,
+    until,
+)
 
 
 @pytest.fixture
 async def node() -> AsyncIterator[Node]:
     async with AsyncExitStack() as resources:
         yield Node(await resources.enter_async_context(open_bridge()), resources)
-
-
-@asynccontextmanager
-async def transaction(bridge: Bridge, url: str, statement: str) -> AsyncIterator[None]:
-    """A stranger's transaction that keeps its locks to the end of the block, and is rolled back."""
-    connection = await bridge.call(lambda: asyncpg.connect(url), deadline_ms=LONG_MS)
-    await bridge.call(connection.execute, f"BEGIN; {statement}", deadline_ms=LONG_MS)
-    try:
-        yield
-    finally:
-        with trio.CancelScope(shield=True):
-            await bridge.call(connection.close, deadline_ms=LONG_MS)
-
-
-def holding_score(actor: Activation) -> str:
-    return f"INSERT INTO battle_scores VALUES ('{actor.actor_id}', '{actor.actor_id}', 0, 0)"
-
-
-async def until(postgres: Postgres, condition: str) -> None:
-    with trio.fail_after(5):
-        while not (await postgres.fetch(f"SELECT ({condition})"))[0][0]:  # noqa: ASYNC110  # PostgreSQL has no event
-            await trio.sleep(0.01)
-
-
-async def statements_wait(postgres: Postgres, count: int) -> None:
-    """Until so many statements of ours wait for a lock."""
-    await until(postgres, f"{WAITING} >= {count}")
-
-
-@asynccontextmanager
-async def proxy(url: str) -> AsyncIterator[tuple[str, trio.Event]]:
-    """A way to the server that can be cut: the client loses its connection, the server does not notice."""
-    parts = urlsplit(url)
-    target = f"{parse_qs(parts.query)['host'][0]}/{SOCKET}"
-    cut = trio.Event()
-
-    async def pump(source: trio.SocketStream, sink: trio.SocketStream) -> None:
-        with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            async for data in source:
-                await sink.send_all(data)
-
-    async def serve(client: trio.SocketStream) -> None:
-        server = await trio.open_unix_socket(target)
-        async with server, client, trio.open_nursery() as nursery:
-            nursery.start_soon(pump, client, server)
-            nursery.start_soon(pump, server, client)
-            await cut.wait()
-            await client.aclose()
-            await trio.sleep_forever()
-
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
-        path = Path(folder, SOCKET)
-        listener = trio.socket.socket(trio.socket.AF_UNIX)
-        await listener.bind(os.fspath(path))
-        listener.listen()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(trio.serve_listeners, serve, [trio.SocketListener(listener)])
-            yield parts._replace(query=f"host={quote(folder, safe='')}").geturl(), cut
-            nursery.cancel_scope.cancel()
-
-
-class Appending:
-    """An append that runs beside the test."""
-
-    def __init__(self, nursery: trio.Nursery, journal: Journal, entries: list[Entry]) -> None:
-        self.landed: frozenset[str] | None = None
-        self.error: JournalError | None = None
-        self._done = trio.Event()
-        nursery.start_soon(self._run, journal, entries)
-
-    async def _run(self, journal: Journal, entries: list[Entry]) -> None:
-        try:
-            self.landed = await journal.append(entries)
-        except JournalError as error:
-            self.error = error
-        self._done.set()
-
-    async def ended(self) -> None:
-        with trio.fail_after(5):
-            await self._done.wait()
 
 
 async def test_a_row_that_is_being_taken_counts_as_taken(node: Node, database: str) -> None:

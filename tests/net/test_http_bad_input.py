@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from attrs import evolve, frozen
 
-from gameserver.config import GuardSettings
+from gameserver.game.guards import Guards
 from gameserver.ids import new_id
 from gameserver.net.tokens import Tokens
 from tests.net.http_world import SESSION, TOKENS, app, authorization, settings
@@ -131,7 +131,7 @@ TABLE = [
 
 @pytest.mark.parametrize("bad", TABLE, ids=lambda bad: f"{bad.code} {bad.method} {bad.path} {bad.body[:24]!r}")
 async def test_bad_input_is_refused_with_its_code_and_touches_nothing(bad: Bad) -> None:
-    client = app(settings=evolve(settings(body_limit_bytes=LIMIT_BYTES), guards=GuardSettings())).test_client()
+    client = app(settings=evolve(settings(body_limit_bytes=LIMIT_BYTES), guards=Guards())).test_client()
     response = await client.open(bad.path, method=bad.method, data=bad.body, headers=_headers(bad))
     problem: Any = await response.get_json()
     assert (problem["code"], response.status_code) == (bad.code, bad.status)
