@@ -53,7 +53,7 @@ async def _connect(url: str) -> "asyncpg.Connection[asyncpg.Record]":
     try:
         return await asyncpg.connect(url, timeout=CONNECT_DEADLINE_S, command_timeout=QUERY_DEADLINE_S)
     except (OSError, TimeoutError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise StartError(f"the journal cannot be reached: {error or type(error).__name__}") from error
+        raise StartError(f"the journal cannot be reached: {type(error).__name__} {error}") from error
 
 
 async def _read(url: str, battle_ids: Sequence[str]) -> tuple[dict[str, Battle], list[Score]]:

@@ -2,8 +2,8 @@
 
 from typing import Final
 
-GROUP_SIZE: Final = 5
-"""Players of one group; a battle is two groups."""
+GROUP_LEAST: Final = 2
+"""Players of one group: one needs a team-mate to cheer for."""
 
 HTTP_CONNECTIONS: Final = 16
 CONNECTING_AT_ONCE: Final = 64
@@ -17,6 +17,9 @@ TRIES: Final = 8
 
 RETRY_PAUSE_S: Final = 0.5
 RECONNECT_PAUSE_MAX_S: Final = 2.0
+
+FOLLOWED_WITHIN_S: Final = 5.0
+"""A player who joined gets the own joining within this time, or asks for it."""
 
 ROUND_LEAST_S: Final = 15.0
 """No battle of mode skirmish is shorter than this at an action every 4 s; so many rounds have to be prepared for."""

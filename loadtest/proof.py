@@ -12,6 +12,7 @@ It decides on what it is given, and does no I/O: see journal_reading.py.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, Final
 from zlib import crc32
 
@@ -150,7 +151,7 @@ def _faults_of(stream: Stream, first: int, battle: Battle) -> Iterator[str]:
         if seq not in times and seq not in excused:
             yield "event lost"
     yield from ("event doubled" for count in times.values() if count > 1)
-    yield from ("event out of order" for one, next_one in zip(stream.seqs, stream.seqs[1:], strict=False) if one > next_one)
+    yield from ("event out of order" for one, following in pairwise(stream.seqs) if one > following)
     for seq, checksum in zip(stream.seqs, stream.checksums, strict=True):
         if not first <= seq <= len(battle.checksums):
             yield "event from nowhere"

@@ -1,11 +1,13 @@
 """One player: stays connected, repeats what was not answered under the same ID, and records all that comes.
 
-A connection that ends is replaced by another under the same instance, which then asks for what it missed of every battle
-that has not ended. So the record of a battle is one unbroken stream, however often the connection breaks.
+A connection that ends is replaced by another under the same instance, which then asks for what it missed of every
+battle that has not ended. So the record of a battle is one unbroken stream, however often the connection breaks.
 """
 
 import random
+from collections import Counter
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import Any, Final
 
 import trio
@@ -16,13 +18,28 @@ from gameserver.client.limits import PlayerLimits
 from gameserver.client.player import Event, Player, connect
 from gameserver.codec import encode
 from gameserver.errors import Refused
-from loadtest.limits import COMMAND_DEADLINE_MS, CONNECT_DEADLINE_MS, RECONNECT_PAUSE_MAX_S, RETRY_PAUSE_S, TRIES
+from loadtest.limits import (
+    COMMAND_DEADLINE_MS,
+    CONNECT_DEADLINE_MS,
+    FOLLOWED_WITHIN_S,
+    RECONNECT_PAUSE_MAX_S,
+    RETRY_PAUSE_S,
+    TRIES,
+)
 from loadtest.meter import Meter
 from loadtest.recording import Asked, Seen
 
 LIMITS: Final = PlayerLimits(connect_deadline_ms=CONNECT_DEADLINE_MS, command_deadline_ms=COMMAND_DEADLINE_MS)
-UNCERTAIN: Final = ("internal", "command_expired")
-"""Refusals that do not say whether the command has run, besides the retryable ones."""
+
+CLOSINGS: Final = 2
+"""The last events of a battle: each group has heard of its end."""
+
+UNCERTAIN: Final = frozenset({"internal", "command_expired"})
+"""Refusals, besides the retryable ones, that leave open whether the command has run."""
+
+
+class Unanswered(Exception):
+    """A command got no answer however often it was repeated."""
 
 
 @frozen
@@ -33,18 +50,20 @@ class Account:
 
 @define(eq=False)
 class SimulatedPlayer:
-    """`on_play` hears of every event in the player's battles, after it was recorded."""
+    """`on_play` hears of every event of the player's battles, after it was recorded."""
 
     account: Account
     seen: Seen
     meter: Meter
     on_play: Callable[[Event], None]
-    dice: random.Random = field(factory=random.Random)
+    dice: random.Random
     _player: Player | None = None
     _instance: int | None = None
     _last_id: int = 0
     _ready: trio.Event = field(factory=trio.Event)
-    _open: set[str] = field(factory=set)
+    _following: dict[str, trio.Event] = field(factory=dict)
+    """The battles that have not ended yet, with the arrival of their first event."""
+    _closings: Counter[str] = field(factory=Counter)
 
     # -- the connection -------------------------------------------------------------------------------------------
 
@@ -52,24 +71,114 @@ class SimulatedPlayer:
         """Until cancelled."""
         while True:
             try:
-                async with connecting:
-                    opening = connect(
-                        url,
-                        self.account.token,
-                        self._instance,
-                        last_id=self._last_id,
-                        on_event=self._record,
-                        limits=LIMITS,
-                    )
-                    player = await opening.__aenter__()
-                try:
-                    await self._live(player)
-                finally:
-                    await opening.__aexit__(None, None, None)
-            except (Disconnected, Unreachable, Refused, OSError) as error:
-                self.meter.refusals[error.code if isinstance(error, Refused) else "disconnected"] += 1
+                async with AsyncExitStack() as stack:
+                    async with connecting:
+                        opening = connect(url, self.account.token, self._instance, on_event=self._record, limits=LIMITS)
+                        player = await stack.enter_async_context(opening)
+                    await self._stay_with(player)
+            except Refused as refused:
+                self.meter.refusals[refused.code] += 1
+            except (Disconnected, Unreachable):
+                pass
+            finally:
+                self._player = None
+                if self._ready.is_set():
+                    self._ready = trio.Event()
             self.meter.reconnects += 1
             await trio.sleep(self.dice.uniform(0, RECONNECT_PAUSE_MAX_S))
 
-    async def _live(self, player: Player) -> None:
-        pass
+    async def _stay_with(self, player: Player) -> None:
+        """Until the connection ends. Raises Refused, Disconnected."""
+        self._player, self._instance = player, player.hello.instance
+        for battle_id in tuple(self._following):
+            await self._watch(player, battle_id, self.seen.stream(battle_id).last_seq)
+        self._ready.set()
+        async for _ in player.events():  # all of them go to `_record`; this ends with the connection
+            pass
+
+    def _record(self, event: Event) -> None:
+        # An announcement of a battle that one may join is not part of that battle's stream.
+        if "seq" not in event or event["event"] == "battle:created":
+            return
+        self.meter.deliveries += 1
+        battle_id = event["payload"]["battleId"]
+        self.seen.stream(battle_id).take(event["seq"], encode(event))
+        if battle_id in self._following:
+            self._following[battle_id].set()
+        if event["event"] == "battle:settled":
+            self._close(battle_id, event["payload"]["intentionId"])
+        self.on_play(event)
+
+    def _close(self, battle_id: str, intention_id: str) -> None:
+        self._closings[battle_id] += intention_id.startswith("close:")
+        if self._closings[battle_id] == CLOSINGS:
+            self._following.pop(battle_id, None)
+            del self._closings[battle_id]
+
+    @property
+    def waits_for_more(self) -> bool:
+        """Whether there is a battle whose last event has not come yet."""
+        return bool(self._following)
+
+    async def connected(self) -> Player:
+        while self._player is None or not self._ready.is_set():
+            await self._ready.wait()
+        return self._player
+
+    # -- commands -------------------------------------------------------------------------------------------------
+
+    async def command(self, battle_id: str, event: str, due_at: float, **payload: Any) -> int:
+        """The seq of the event that the command caused. Raises Refused (for good), Unanswered."""
+        await self.connected()
+        assert self._instance is not None, "connected"
+        asked = Asked(self._instance, self._next_id(), battle_id, event)
+        for _ in range(TRIES):
+            player = await self.connected()
+            try:
+                answer = await player.command(event, {"battleId": battle_id, **payload}, command_id=asked.number)
+            except Disconnected:
+                pass
+            except Refused as refused:
+                self._refused(asked, refused)
+            else:
+                self.seen.acknowledged.append((asked, answer["seq"]))
+                self.meter.answered(due_at)
+                return int(answer["seq"])
+            await trio.sleep(RETRY_PAUSE_S)
+        self.meter.unanswered += 1
+        raise Unanswered
+
+    def _refused(self, asked: Asked, refused: Refused) -> None:
+        """Raises it again if repeating the command would not help."""
+        self.meter.refusals[refused.code] += 1
+        if refused.retryable:
+            return
+        if refused.code not in UNCERTAIN:
+            self.seen.refused.append(asked)
+        raise refused
+
+    def _next_id(self) -> int:
+        assert self._instance is not None, "connected"
+        self._last_id += 1
+        self.seen.highest[self._instance] = self._last_id
+        return self._last_id
+
+    # -- following a battle -----------------------------------------------------------------------------------------
+
+    async def follow(self, battle_id: str, joined_at: int, *, subscribed: bool = True) -> None:
+        """See to it that the events from one's own joining on come. Joining subscribes the connections of that moment;
+        one that was made later, or broke just then, has to ask. Raises Refused, Disconnected."""
+        arrived = self._following[battle_id] = trio.Event()
+        if self.seen.stream(battle_id).seqs:
+            return
+        if subscribed:
+            with trio.move_on_after(FOLLOWED_WITHIN_S):
+                await arrived.wait()
+        if not self.seen.stream(battle_id).seqs:
+            await self._watch(await self.connected(), battle_id, joined_at - 1)
+
+    async def _watch(self, player: Player, battle_id: str, after: int) -> None:
+        payload = {"battleId": battle_id, "after": after}
+        answer = await player.command("battle:watch", payload, command_id=self._next_id())
+        if not answer.get("recovered"):
+            self.seen.stream(battle_id).restarts.append((after, answer["seq"]))

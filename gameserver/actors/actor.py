@@ -4,9 +4,12 @@ The actor decides every command alone and in order. It never waits for its own c
 newer state while the committer writes, and nobody is told anything before that is durable. When a commit does not land
 the actor is abandoned: its state is ahead of the truth, so it is thrown away with all that it had queued, and the next
 command restores it from the journal.
+
+Rules have their say in `decide`: what they raise there, or give that cannot be written down, refuses the command and has
+changed nothing. What raises later has broken the state, and is a crash.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -27,6 +30,7 @@ from gameserver.config import ActorSettings
 from gameserver.errors import Refused
 from gameserver.game.machine import Intention, IntentionSettled, Machine
 from gameserver.game.rules import Dice, TimeUp
+from gameserver.protocol.events import Line
 
 log = structlog.get_logger()
 
@@ -54,8 +58,14 @@ class Memory:
     snapshot_seq: int = 0
 
 
+class StateBroken(Exception):
+    """The rules failed after they had decided."""
+
+
 class Actor:
-    def __init__(self, activation: Activation, kind: Kind, memory: Memory, mailbox: Mailbox, around: Surroundings):
+    def __init__(
+        self, activation: Activation, kind: Kind, memory: Memory, mailbox: Mailbox, around: Surroundings
+    ) -> None:
         self.id, self.epoch = activation.actor_id, activation.epoch
         self.seq = memory.seq
         self._seed = activation.seed
@@ -63,6 +73,7 @@ class Actor:
         self._at_ms, self._snapshot_seq = memory.at_ms, memory.snapshot_seq
         self._mailbox, self._around = mailbox, around
         self._sent_at_ms: dict[str, int] = {}
+        self._not_durable: set[str] = set()
         self._alarm_ms: int | None = None
         self._scope = trio.CancelScope()
 
@@ -81,11 +92,15 @@ class Actor:
 
         What raises from here is a crash: the state may be broken, and the caller must drop the actor.
         """
-        self._resume_intentions()
+        self._around.committer.announce(self)
+        for intention in self._machine.intentions():
+            self._send(intention)
         self._set_alarm()
         with self._scope:
             while True:
                 await self._mailbox.wait()
+                if self._scope.cancel_called:  # abandoned when a message had woken it already: nothing here is true
+                    break
                 if self._work():
                     return True
         return False
@@ -99,9 +114,8 @@ class Actor:
         if self.seq == self._snapshot_seq:
             return None
         self._snapshot_seq = self.seq
-        return Snapshot(
-            self.seq, self.rules_version, self._kind.encode_state(self._machine, self._outcomes, self._at_ms)
-        )
+        state = self._kind.encode_state(self._machine, self._outcomes, self._at_ms)
+        return Snapshot(self.seq, self.rules_version, state)
 
     def _work(self) -> bool:
         """One turn: everything in the mailbox. True if the actor may be passivated now."""
@@ -140,9 +154,7 @@ class Actor:
         """Raises Refused (nothing has changed), or whatever broke the state."""
         command, identity = message.command, message.identity
         if isinstance(command, Show):
-            if not self._machine.born:
-                raise Refused(f"{self.kind}_not_found")
-            return Shown(self.seq, self._machine.view())
+            return Shown(self.seq, self._view(command.kind))
         if isinstance(command, Inspect):
             return Shown(self.seq, self._inspect())
         if identity is not None:
@@ -165,6 +177,7 @@ class Actor:
         now_ms = max(self._at_ms, self._around.clock.now_ms())
         try:
             events = machine.decide(command, now_ms, Dice(self._seed, self.seq + 1))
+            lines = self._encode(events)
         except Refused:
             raise
         except Exception as error:
@@ -172,26 +185,38 @@ class Actor:
             raise Refused("rules_failed") from error
         if not events:
             return Accepted(self.seq)
-        self._at_ms = now_ms
-        first, line = self.seq + 1, self._apply(events, pending)
-        while events := machine.follow_up(now_ms):
-            self._apply(events, pending)
-        self._intend(pending)
-        return Accepted(first, line)
+        first = self.seq + 1
+        try:
+            self._apply(events, lines, pending)
+            while events := machine.follow_up(now_ms):
+                self._apply(events, self._encode(events), pending)
+            self._intend(pending)
+        except Refused as error:  # it would pass for a refusal that has changed nothing
+            raise StateBroken from error
+        return Accepted(first, lines[0].public)
 
-    def _apply(self, events: Any, pending: Pending) -> bytes:
-        """Fold events into the state and put them on their way; gives the public line of the first."""
-        first_line = b""
-        for event in events:
+    def _encode(self, events: Sequence[Any]) -> list[Line]:
+        return [self._kind.events.encode(self.id, seq, event) for seq, event in enumerate(events, self.seq + 1)]
+
+    def _apply(self, events: Sequence[Any], lines: Sequence[Line], pending: Pending) -> None:
+        """Fold events into the state and put them on their way."""
+        for event, line in zip(events, lines, strict=True):
             self.seq += 1
+            self._at_ms = max(self._at_ms, event.at)
             self._machine.apply(event)
-            line, private = self._kind.events.encode(self.id, self.seq, event)
-            pending.add_event(event, line, private, self.seq)
+            pending.add_event(event, line)
+            self._around.committer.note_event()
             for row in project(self._machine.state(), event, self.seq):
                 pending.add_row(row)
-            first_line = first_line or line
-        self._around.committer.note_events(len(events))
-        return first_line
+
+    def _view(self, kind: str | None) -> Any:
+        if not self._machine.born or kind not in (None, self.kind):
+            raise Refused(f"{kind or self.kind}_not_found")
+        try:
+            return self._machine.view()
+        except Exception as error:
+            log.exception("rules.failed", actor=self.id, mode=self._kind.mode, command="view")
+            raise Refused("rules_failed") from error
 
     def _inspect(self) -> dict[str, Any]:
         return {
@@ -205,7 +230,7 @@ class Actor:
             "wake_at_ms": self.wake_at_ms(),
             "mailbox": len(self._mailbox.messages),
             "unacknowledged_intentions": [intention.id for intention in self._machine.intentions()],
-            "state": self._machine.view() if self._machine.born else None,
+            "state": self._view(None) if self._machine.born else None,
         }
 
     # -- timers ---------------------------------------------------------------------------------------------------
@@ -232,14 +257,10 @@ class Actor:
         if deadline_ms is not None and deadline_ms <= self._around.clock.now_ms():
             now = trio.current_time()
             self._handle(Message(self.id, TimeUp(), ignore, expires_at=now))
-            if (
-                self._machine.deadline() == deadline_ms
-            ):  # the mode let its own deadline pass: ask again, but not at once
+            if self._machine.deadline() == deadline_ms:  # the mode let its own deadline pass: ask again, not at once
                 self._alarm_ms = self.wake_at_ms()
                 self._around.alarms.set(self.id, now + self._around.limits.sweep_interval_ms / 1000)
-        retry_at_ms = self._retry_at_ms()
-        if retry_at_ms is not None and retry_at_ms <= self._around.clock.now_ms():
-            self._resume_intentions()
+        self._resend_intentions()
 
     # -- intentions -----------------------------------------------------------------------------------------------
 
@@ -248,19 +269,27 @@ class Actor:
         for intention in self._machine.intentions():
             if intention.id not in self._sent_at_ms:
                 self._sent_at_ms[intention.id] = self._around.clock.now_ms()
+                self._not_durable.add(intention.id)
                 pending.intentions.append(intention)
 
     def on_committed(self, pending: Pending) -> None:
         """What this pending carried is durable: carry out what it intended, and keep its snapshot."""
         for intention in pending.intentions:
+            self._not_durable.discard(intention.id)
             self._send(intention)
         if pending.snapshot is not None:
             self._around.save_snapshot(self.id, self.epoch, pending.snapshot)
 
-    def _resume_intentions(self) -> None:
-        """Send again whatever has not been acknowledged: after a restart, or when no answer came in time."""
+    def _resend_intentions(self) -> None:
+        """Send again what has not been acknowledged in time; what is not durable yet just waits on."""
+        now_ms, retry_ms = self._around.clock.now_ms(), self._around.limits.intention_retry_ms
         for intention in self._machine.intentions():
-            self._send(intention)
+            if self._sent_at_ms.get(intention.id, 0) + retry_ms > now_ms:
+                continue
+            if intention.id in self._not_durable:
+                self._sent_at_ms[intention.id] = now_ms
+            else:
+                self._send(intention)
 
     def _send(self, intention: Intention) -> None:
         around = self._around

@@ -21,7 +21,12 @@ class Play:
 
 @frozen
 class Show:
-    """A read: the answer is `Shown` with the actor's view, and leaves with the commit that covers what it shows."""
+    """A read: the answer is `Shown` with the actor's view, and leaves with the commit that covers what it shows.
+
+    With a `kind`, an actor of another kind counts as not found.
+    """
+
+    kind: str | None = None
 
 
 @frozen
@@ -49,8 +54,8 @@ class Birth:
 
 @define
 class Message:
-    """`command` is one of game/commands.py or of the classes above. `expires_at` is a time of Trio's clock: afterwards the
-    command is refused instead of run. A message without `identity` must be harmless to repeat."""
+    """`command` is one of game/commands.py or of the classes above. `expires_at` is a time of Trio's clock: afterwards
+    the command is refused instead of run. A message without `identity` must be harmless to repeat."""
 
     actor_id: str
     command: Any

@@ -2,6 +2,7 @@
 
 from typing import Any, Protocol
 
+import structlog
 from attrs import Factory, define
 
 from gameserver.actors.outcomes import row_of
@@ -20,6 +21,10 @@ from gameserver.actors.ports import (
 from gameserver.codec import encode
 from gameserver.game.machine import Intention
 from gameserver.ids import IdempotencyKey, Identity
+from gameserver.protocol.events import Line
+
+
+log = structlog.get_logger()
 
 
 class Writer(Protocol):
@@ -53,7 +58,7 @@ class Pending:
     first_seq: int
     events: list[Any] = Factory(list)
     lines: list[bytes] = Factory(list)
-    private: list[tuple[int, dict[str, Any]]] = Factory(list)
+    private: list[bytes] = Factory(list)
     outcomes: list[list[str | int]] = Factory(list)
     projections: dict[tuple[str, ...], Projection] = Factory(dict)
     outbox: list[OutboxRow] = Factory(list)
@@ -61,12 +66,13 @@ class Pending:
     intentions: list[Intention] = Factory(list)
     replies: list[tuple[Reply, Answer]] = Factory(list)
     snapshot: Snapshot | None = None
+    _entry: Entry | None = None
 
-    def add_event(self, event: Any, line: bytes, private: dict[str, Any] | None, seq: int) -> None:
+    def add_event(self, event: Any, line: Line) -> None:
         self.events.append(event)
-        self.lines.append(line)
-        if private is not None:
-            self.private.append((seq, private))
+        self.lines.append(line.public)
+        if line.private:
+            self.private.append(line.private)
 
     def add_outcome(self, identity: Identity, accepted: Accepted) -> None:
         self.outcomes.append(row_of(identity, accepted.seq))
@@ -82,13 +88,19 @@ class Pending:
             self.projections[row.table, *row.key] = row
 
     def entry(self) -> Entry:
+        """Made once, when the pending is taken: the actor goes on, and its next timer may be another one then."""
+        if self._entry is None:
+            self._entry = self._make_entry()
+        return self._entry
+
+    def _make_entry(self) -> Entry:
         row = JournalRow(
             first_seq=self.first_seq,
             seq=self.first_seq + len(self.events) - 1,
             rules_version=self.actor.rules_version,
             outcomes=encode(self.outcomes) if self.outcomes else b"",
             public=b"\n".join(self.lines),
-            private=encode(self.private) if self.private else b"",
+            private=b"[" + b",".join(self.private) + b"]" if self.private else b"",
         )
         return Entry(
             actor_id=self.actor.id,
@@ -105,9 +117,15 @@ class Pending:
 
     def answer(self) -> None:
         for reply, answer in self.replies:
-            reply(answer)
+            self._call(reply, answer)
 
     def refuse(self, error: Exception) -> None:
         """Everybody who waits gets the same error: nothing of this is known to have happened."""
         for reply, _ in self.replies:
-            reply(error)
+            self._call(reply, error)
+
+    def _call(self, reply: Reply, answer: Answer) -> None:
+        try:
+            reply(answer)
+        except Exception:  # it must not raise; if it does, the others still get their replies
+            log.exception("reply.failed", actor=self.actor.id)

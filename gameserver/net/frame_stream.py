@@ -16,6 +16,7 @@ Invariants:
 
 import socket
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -44,7 +45,8 @@ class EdgeCounters:
 
 
 class FrameStream(trio.abc.Stream):
-    """Owns `sock` (connected, non-blocking) from here on. `flushers` must outlive the connection."""
+    """Owns `sock` (connected, non-blocking) from here on. `flushers` must outlive the connection. `explain` gets to see
+    what the library says before the upgrade, and may say it better."""
 
     def __init__(
         self,
@@ -53,9 +55,11 @@ class FrameStream(trio.abc.Stream):
         counters: EdgeCounters,
         limit_bytes: int,
         close_deadline_s: float,
+        explain: Callable[[bytes], bytes],
     ) -> None:
         self._socket, self._flushers, self._counters = sock, flushers, counters
         self._limit_bytes, self._close_deadline_s = limit_bytes, close_deadline_s
+        self._explain = explain
         self._backlog = bytearray()
         self._flushed: trio.Event | None = None
         self.life = trio.CancelScope()
@@ -100,7 +104,7 @@ class FrameStream(trio.abc.Stream):
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Whole frames, or a part of the handshake's answer. Never blocks: what waits is bounded, see above."""
         last = data[:1] == bytes((CLOSE_OPCODE,))
-        self.send(bytes(data))
+        self.send(bytes(data) if self.upgraded else self._explain(bytes(data)))
         if last:
             self._said_all()
 

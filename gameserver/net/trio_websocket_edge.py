@@ -32,6 +32,7 @@ from gameserver.protocol.close_codes import CloseCode
 from gameserver.protocol.connection import Connection, Endpoint
 
 PING: Final = b"\x89\x00"
+WORDLESS: Final = b"content-length: 0\r\n\r\n"
 SWEEP_SLICE: Final = 500
 """Connections looked at before other tasks get their turn."""
 
@@ -127,7 +128,7 @@ class _Edge:
             await stream.finish()
         except* Exception as failures:
             if stream.upgraded or failures.split(UnicodeError)[1]:  # the library trips over a Host that is no text
-                log.error("websocket.connection_failed", exc_info=failures)
+                log.exception("websocket.connection_failed")
         finally:
             stream.abort()
             self._counters.connections -= 1
@@ -138,7 +139,7 @@ class _Edge:
         sock = socket.socket(family, kind, protocol, fileno=accepted.detach())
         sock.settimeout(0)
         limit_bytes = self._settings.outgoing_limit_bytes
-        return FrameStream(sock, self._connections, self._counters, limit_bytes, self._close_deadline_s)
+        return FrameStream(sock, self._connections, self._counters, limit_bytes, self._close_deadline_s, _explained)
 
     async def _converse(self, stream: FrameStream) -> None:
         stream.life.deadline = trio.current_time() + self._settings.handshake_deadline_ms / 1000
@@ -224,6 +225,16 @@ class _Edge:
         elif silent_ms >= self._settings.ping_interval_ms <= (now - live.pinged_at) * 1000:
             live.pinged_at = now
             live.stream.send(PING)
+
+
+def _explained(answer: bytes) -> bytes:
+    """The library itself refuses what is no handshake at all, and does so without a word: here is the word."""
+    if not answer.endswith(WORDLESS):
+        return answer
+    refused = Refused("invalid_message", "This is no opening handshake of a WebSocket (RFC 6455).")
+    body = encode({**problems.details(refused), "status": int(answer.split()[1])})
+    headers = f"content-type: {problems.CONTENT_TYPE}\r\ncontent-length: {len(body)}\r\n\r\n"
+    return answer.removesuffix(WORDLESS) + headers.encode() + body
 
 
 async def _reject(request: WebSocketRequest, refused: Refused) -> None:

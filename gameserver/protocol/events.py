@@ -6,11 +6,18 @@ Fields marked `private()` are taken out of the line and kept beside it.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from attrs import fields
 
 from gameserver.codec import camel, converter, decode, encode, wire_class
+
+
+class Line(NamedTuple):
+    """An event as bytes: what everybody gets, and `[seq,{…}]` with its private fields if it has any."""
+
+    public: bytes
+    private: bytes
 
 
 class EventCodec:
@@ -30,12 +37,13 @@ class EventCodec:
     def name(self, event: Any) -> str:
         return self._names[type(event)]
 
-    def encode(self, actor_id: str, seq: int, event: Any) -> tuple[bytes, dict[str, Any] | None]:
-        """The public line, and the private fields if there are any."""
+    def encode(self, actor_id: str, seq: int, event: Any) -> Line:
+        """Raises whatever it likes for what is no event of this kind, or is no plain data."""
         cls = type(event)
         payload = {self._id_key: actor_id, **self._unstructure[cls](event)}
-        private = {key: payload.pop(key) for key in self._private[cls]} or None
-        return encode({"event": self._names[cls], "seq": seq, "payload": payload}), private
+        private = {key: payload.pop(key) for key in self._private[cls]}
+        public = encode({"event": self._names[cls], "seq": seq, "payload": payload})
+        return Line(public, encode([seq, private]) if private else b"")
 
     def decode(self, public: bytes, private: bytes) -> Iterator[tuple[int, Any]]:
         """The (seq, event) pairs of a journal row."""

@@ -5,7 +5,7 @@ from gameserver.net.ports import PlayerRow
 from gameserver.persistence.postgres import Postgres
 from gameserver.persistence.postgres_accounts import PostgresAccounts
 
-GROUP = "INSERT INTO groups VALUES ($1, $2, $3, '{\"motto\": \"ha\"}', 1, $4, 0, $5, 1)"
+GROUP = 'INSERT INTO groups VALUES ($1, $2, $3, \'{"motto": "ha"}\', 1, $4, 0, $5, 1)'
 MEMBER = "INSERT INTO group_members VALUES ($1, $2, $3, $4, $5, 1)"
 BATTLE = "INSERT INTO battles VALUES ($1, $2, $3, 'classic', $4, $5, NULL, 0, NULL, $6, NULL, NULL, 1)"
 SEAT = "INSERT INTO battle_members VALUES ($1, $2, 'participant', 'attacker', $3, $4, 1)"

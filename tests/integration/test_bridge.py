@@ -134,9 +134,9 @@ async def test_many_calls_at_once_each_get_their_own_answer() -> None:
 
 
 async def test_a_saturated_trio_loop_does_not_starve_queries(database: str) -> None:
-    """The loop is busy in slices of 0.3 ms; without a short switch interval a query then takes seconds.
+    """The loop is busy in slices of 0.3 ms; without a short switch interval a few queries then take seconds each.
 
-    The best of three rounds: other tests may be using the machine, too.
+    The p99 is the best of three rounds: other tests may be using the machine, too.
     """
 
     async def burn() -> None:
@@ -146,19 +146,20 @@ async def test_a_saturated_trio_loop_does_not_starve_queries(database: str) -> N
                 pass
             await trio.lowlevel.checkpoint()
 
-    async def p99_ms(bridge: Bridge, connection: asyncpg.Connection) -> float:
-        took_ms = []
-        for _ in range(300):
+    async def took_ms(bridge: Bridge, connection: asyncpg.Connection) -> list[float]:
+        took = []
+        for _ in range(500):
             start = time.perf_counter()
             assert await bridge.call(connection.fetchval, "SELECT 1", deadline_ms=LONG_MS) == 1
-            took_ms.append((time.perf_counter() - start) * 1_000)
-        return sorted(took_ms)[296]
+            took.append((time.perf_counter() - start) * 1_000)
+        return sorted(took)
 
     async with open_bridge() as bridge:
         connection = await bridge.call(lambda: asyncpg.connect(database), deadline_ms=LONG_MS)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(burn)
-            rounds_ms = [await p99_ms(bridge, connection) for _ in range(3)]
+            rounds = [await took_ms(bridge, connection) for _ in range(3)]
             nursery.cancel_scope.cancel()
         await bridge.call(connection.close, deadline_ms=LONG_MS)
-    assert min(rounds_ms) <= 10
+    assert min(took[494] for took in rounds) <= 10
+    assert max(took[-1] for took in rounds) <= 500

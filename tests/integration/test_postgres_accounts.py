@@ -65,7 +65,7 @@ async def test_twins_under_one_key_become_one_player(accounts: PostgresAccounts)
         for _ in range(5):
             nursery.start_soon(create)
     assert len(created) == 5
-    assert len(set(row.id for row in created)) == 1
+    assert len({row.id for row in created}) == 1
 
 
 async def test_a_session_lives_until_it_is_revoked(accounts: PostgresAccounts) -> None:

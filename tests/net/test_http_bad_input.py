@@ -1,5 +1,7 @@
 """Bad input over HTTP: each mistake has its own code and status, and no part behind the edge is touched."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -23,7 +25,7 @@ class Bad:
     path: str = "/groups"
     method: str = "POST"
     body: bytes = b'{"name":"Foxes"}'
-    headers: dict[str, str] = {}  # noqa: RUF012 - never written to
+    headers: Mapping[str, str] = MappingProxyType({})
     token: str | None = "valid"
     content_type: str = "application/json"
 

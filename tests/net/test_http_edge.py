@@ -56,6 +56,15 @@ async def test_any_origin_or_our_own() -> None:
     assert own.status_code == 200
 
 
+async def test_a_connection_ends_when_it_was_said_to() -> None:
+    stop = trio.Event()
+    async with trio.open_nursery() as nursery:
+        port = await nursery.start(partial(serve, app(), "127.0.0.1", 0, stop=stop, setting="GAMESERVER_HTTP_PORT"))
+        with trio.fail_after(3):
+            assert (await ask(port)).startswith(b"HTTP/1.1 200")
+        stop.set()
+
+
 async def ask(port: int, request: bytes = b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") -> bytes:
     async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
         await stream.send_all(request)
@@ -65,19 +74,18 @@ async def ask(port: int, request: bytes = b"GET /livez HTTP/1.1\r\nHost: x\r\nCo
 async def test_an_app_is_served_on_any_port_until_it_is_stopped() -> None:
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
-        port = await nursery.start(
-            partial(serve, app(), "127.0.0.1", 0, stop=stop, setting="GAMESERVER_HTTP_PORT")
-        )
+        port = await nursery.start(partial(serve, app(), "127.0.0.1", 0, stop=stop, setting="GAMESERVER_HTTP_PORT"))
         answer = await ask(port)
         assert answer.startswith(b"HTTP/1.1 200")
         assert answer.endswith(b'{"alive":true}')
-        with trio.fail_after(5):
-            idle = await trio.open_tcp_stream("127.0.0.1", port)
-            stop.set()
-            while not nursery.child_tasks == frozenset():
-                await trio.sleep(0.01)
-            await idle.aclose()
-    with pytest.raises(OSError, match="refused|failed"):
+        idle = await trio.open_tcp_stream("127.0.0.1", port)
+        await idle.send_all(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert await idle.receive_some()
+        stop.set()
+        nursery.cancel_scope.deadline = trio.current_time() + 2  # an idle connection keeps nobody waiting
+    assert not nursery.cancel_scope.cancelled_caught
+    await idle.aclose()
+    with pytest.raises(OSError, match=r"refused|failed"):
         await trio.open_tcp_stream("127.0.0.1", port)
 
 
@@ -85,9 +93,7 @@ async def test_a_body_that_never_ends_is_given_up() -> None:
     stop = trio.Event()
     slow = app(settings=settings(request_deadline_ms=200))
     async with trio.open_nursery() as nursery:
-        port = await nursery.start(
-            partial(serve, slow, "127.0.0.1", 0, stop=stop, setting="GAMESERVER_HTTP_PORT")
-        )
+        port = await nursery.start(partial(serve, slow, "127.0.0.1", 0, stop=stop, setting="GAMESERVER_HTTP_PORT"))
         head = b"POST /players HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{"
         async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
             await stream.send_all(head)

@@ -42,7 +42,7 @@ def test_a_cursor_is_good_for_its_own_list_only() -> None:
     cursor = PAGING.cursor(ROWS[0])
     assert PAGING.read_cursor(cursor) == (str(ROWS[0][0]), ROWS[0][1])
     other: Paging[Row, Row] = Paging("others", PAGING.key, PAGING.show)
-    for forged in (cursor[:-2], cursor + "=", "W10", "eyJ9", "", f"{cursor}{cursor}"):
+    for forged in (cursor[:-2], "W10", "eyJ9", "", f"{cursor}{cursor}"):
         with pytest.raises(Refused, match="invalid_cursor"):
             PAGING.read_cursor(forged)
     with pytest.raises(Refused, match="invalid_cursor"):

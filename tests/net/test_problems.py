@@ -7,7 +7,7 @@ import trio
 
 from gameserver import errors
 from gameserver.net.http.app import Gate
-from gameserver.net.http.problems import details, headers
+from gameserver.net.http.problems import HTTP_CODES, JOURNAL_CODES, details, headers
 from tests.net.http_world import app, authorization, settings
 
 
@@ -35,7 +35,7 @@ async def answer_to(error: Exception | None, gate: Gate | None = None, **http: A
         (errors.StorageUnavailable("password=hunter2"), "storage_unavailable", 503),
         (errors.OutcomeUnknown("password=hunter2"), "outcome_unknown", 503),
         (errors.CommitRejected("password=hunter2"), "commit_rejected", 500),
-        (errors.ActorNotFound("password=hunter2"), "actor_not_found", 404),
+        (errors.ActorNotFound("password=hunter2"), "not_found", 404),
         (errors.ActorSetAside("password=hunter2"), "actor_set_aside", 503),
         (errors.OwnedElsewhere("password=hunter2"), "owner_unreachable", 503),
         (errors.LeaseLost("password=hunter2"), "actor_restarting", 503),
@@ -62,6 +62,10 @@ async def test_a_full_house_refuses_at_once_and_counts(autojump_clock: Any) -> N
         problem, response = await answer_to(None, gate)
     assert (problem["code"], response.headers["Retry-After"]) == ("overloaded", "1")
     assert (gate.inside, gate.refused) == (0, 1)
+
+
+def test_every_code_that_failures_get_is_in_the_table() -> None:
+    assert {*JOURNAL_CODES.values(), *HTTP_CODES.values()} <= errors.CODES.keys()
 
 
 def test_the_time_to_wait_is_told_in_whole_seconds_and_never_too_early() -> None:

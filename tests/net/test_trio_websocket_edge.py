@@ -163,8 +163,9 @@ async def test_the_subprotocol_is_echoed_without_the_token():
 async def test_what_is_no_handshake_is_answered_and_dropped(data):
     async with serving() as served, connected(served.port, handshake=False) as client:
         await client.send(data)
-        status, _, _ = await client.answer()
-        assert status >= 400
+        status, headers, body = await client.answer()
+        assert headers["content-type"] == "application/problem+json"
+        assert (json.loads(body)["code"], json.loads(body)["status"]) == ("invalid_message", status)
         assert await client.close_code() is None
         assert not served.endpoints
 

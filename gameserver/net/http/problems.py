@@ -30,7 +30,7 @@ JOURNAL_CODES: Final[Mapping[type[Exception], str]] = {
     StorageUnavailable: "storage_unavailable",
     OutcomeUnknown: "outcome_unknown",
     CommitRejected: "commit_rejected",
-    ActorNotFound: "actor_not_found",
+    ActorNotFound: "not_found",
     ActorSetAside: "actor_set_aside",
     OwnedElsewhere: "owner_unreachable",
     LeaseLost: "actor_restarting",

@@ -1,0 +1,153 @@
+"""`gameserver loadtest`: simulated players against a running game, live progress, a report, and the proof.
+
+Exit code: 0 nothing lost, doubled or out of order; 1 something was; 2 it could not be run, and it says why.
+"""
+
+import argparse
+import os
+import resource
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import trio
+from attrs import frozen
+
+from gameserver.client.errors import Unreachable, unwrapped
+from gameserver.client.http import HttpClient
+from gameserver.client.limits import HttpLimits
+from gameserver.config import load_settings
+from gameserver.errors import GameServerError, Refused, StartError
+from gameserver.persistence.embedded_running import running_postgres_url
+from loadtest.journal_reading import check_journal, knows_player, read_journal
+from loadtest.limits import GROUP_LEAST, HTTP_CONNECTIONS, HTTP_DEADLINE_MS
+from loadtest.meter import Mark, Meter
+from loadtest.population import Population
+from loadtest.progress import end_line, show
+from loadtest.proof import prove
+from loadtest.recording import Recording
+from loadtest.report import load_report, proof_report
+from loadtest.scenario import Scenario
+
+EXIT_FAULTS: Final = 1
+EXIT_CANNOT_RUN: Final = 2
+FILES_BESIDES: Final = 100
+HOW_TO_START: Final = "start one with `make run` (or `gameserver up`), or name another with --url"
+
+
+@frozen
+class Run:
+    """What a run left behind; `begun` and `ended` enclose the seconds that were asked for."""
+
+    recording: Recording
+    meter: Meter
+    begun: Mark
+    ended: Mark
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(argv)
+    try:
+        return _run(options)
+    except GameServerError as error:
+        print(f"loadtest: {error}", file=sys.stderr)
+        return EXIT_CANNOT_RUN
+    except KeyboardInterrupt:
+        end_line()
+        print("loadtest: interrupted; without its end there is nothing to prove", file=sys.stderr)
+        return EXIT_CANNOT_RUN
+
+
+def _run(options: argparse.Namespace) -> int:
+    half = options.players // options.battles // 2
+    if half < GROUP_LEAST:
+        raise StartError(f"{options.players} players are too few for {options.battles} battles at a time")
+    _allow_open_files(options.players)
+    database_url = "" if options.no_proof else _database_url(options)
+    run = trio.run(_load, options, half)
+    print(load_report(run.meter, run.begun, run.ended))
+    if options.no_proof:
+        return 0
+    if not knows_player(database_url, next(iter(run.recording.players))):
+        raise StartError("the journal that was found belongs to another game; name this one's with --database-url")
+    verdict = prove(run.recording, *read_journal(database_url, run.recording.battles))
+    print(proof_report(verdict))
+    unfinished = verdict.battles - verdict.finished
+    if unfinished:
+        print(f"  {unfinished:,} battles have not finished in time")
+    return EXIT_FAULTS if verdict.faults or unfinished or run.meter.unanswered else 0
+
+
+async def _load(options: argparse.Namespace, half: int) -> Run:
+    """Raises StartError, Refused, Unreachable."""
+    meter, recording = Meter(), Recording()
+    limits = HttpLimits(connections=HTTP_CONNECTIONS, deadline_ms=HTTP_DEADLINE_MS)
+    with unwrapped():
+        async with HttpClient(options.url, limits) as http, trio.open_nursery() as nursery:
+            await _require_game(http)
+            nursery.start_soon(show, meter)
+            nursery.start_soon(meter.probe_lag)
+            population = Population(http, meter)
+            crews = await population.make(options.battles, half, options.seconds, HTTP_CONNECTIONS)
+            scenario = Scenario(population, recording, meter, options.seconds, options.action_every)
+            await scenario.run(crews)
+            nursery.cancel_scope.cancel()
+    end_line()
+    assert scenario.begun is not None, "ran"
+    assert scenario.ended is not None, "ran"
+    return Run(recording, meter, scenario.begun, scenario.ended)
+
+
+async def _require_game(http: HttpClient) -> None:
+    try:
+        await http.get("/readyz")
+    except Unreachable as error:
+        raise StartError(f"no game is running at {http.url}; {HOW_TO_START}") from error
+    except Refused as error:
+        raise StartError(f"the game at {http.url} is not ready: {error.message}") from error
+
+
+def _database_url(options: argparse.Namespace) -> str:
+    """Where the journal of the running game is, and that it can be read. Raises StartError."""
+    settings = load_settings(os.environ)
+    url = options.database_url or settings.postgres.url or running_postgres_url(settings.node.data_dir)
+    if not url:
+        raise StartError(
+            f"no journal to prove it by: no game runs in {settings.node.data_dir.absolute()}, or it is another user's; "
+            "name it with --database-url or DATABASE_URL, start a game with `make run`, or do without: --no-proof"
+        )
+    check_journal(url)
+    return str(url)
+
+
+def _allow_open_files(players: int) -> None:
+    needed = players + FILES_BESIDES
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY and most < needed:
+        raise StartError(f"{players} players need {needed} open files, and the limit is {most} (ulimit -n)")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (needed if most == resource.RLIM_INFINITY else most, most))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gameserver loadtest", description=__doc__.partition("\n")[0])
+    parser.add_argument("--url", default="http://127.0.0.1:8000", help="HTTP URL of the game (default: %(default)s)")
+    parser.add_argument("--players", type=_positive, default=2_000, help="simulated players (default: %(default)s)")
+    parser.add_argument("--battles", type=_positive, default=200, help="battles at a time (default: %(default)s)")
+    parser.add_argument("--seconds", type=_positive, default=60, help="how long to play (default: %(default)s)")
+    parser.add_argument(
+        "--action-every", type=float, default=4.0, metavar="S", help="one action per player every S s (default: 4)"
+    )
+    parser.add_argument("--database-url", help="the game's PostgreSQL (default: DATABASE_URL, or the embedded one)")
+    parser.add_argument("--no-proof", action="store_true", help="do not compare with the journal")
+    return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("expected a whole number from 1")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

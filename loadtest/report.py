@@ -1,0 +1,75 @@
+"""The report: what was reached, how long answers took, what was refused, whether the tool was the limit; the proof."""
+
+from typing import Final
+
+from attrs import frozen
+
+from loadtest.limits import CPU_SHARE_LIMIT, LAG_LIMIT_S
+from loadtest.meter import Mark, Meter, in_order, quantile
+from loadtest.proof import Verdict
+
+FAULTS_SHOWN: Final = 10
+
+
+@frozen
+class Span:
+    """What happened between two marks."""
+
+    seconds: float
+    commands_per_s: float
+    deliveries_per_s: float
+    cpu_share: float
+    lag_p99_s: float
+
+    @classmethod
+    def between(cls, meter: Meter, begun: Mark, ended: Mark) -> "Span":
+        seconds = ended.at - begun.at
+        return cls(
+            seconds,
+            (ended.commands - begun.commands) / seconds,
+            (ended.deliveries - begun.deliveries) / seconds,
+            (ended.cpu_s - begun.cpu_s) / seconds,
+            quantile(in_order(meter.lags_s, begun.lags, ended.lags), 0.99),
+        )
+
+    @property
+    def tool_was_the_limit(self) -> bool:
+        return self.cpu_share > CPU_SHARE_LIMIT or self.lag_p99_s > LAG_LIMIT_S
+
+
+def load_report(meter: Meter, begun: Mark, ended: Mark) -> str:
+    span = Span.between(meter, begun, ended)
+    latencies = in_order(meter.latencies_ms, begun.latencies, ended.latencies)
+    figures = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0))
+    latency = "   ".join(f"{name} {quantile(latencies, share):,.1f}" for name, share in figures)
+    refused = ", ".join(f"{code} {count:,}" for code, count in meter.refusals.most_common()) or "none"
+    limit = "YES: the latencies say little about the server" if span.tool_was_the_limit else "no"
+    lag_ms = span.lag_p99_s * 1000
+    return "\n".join(
+        (
+            "",
+            f"over {span.seconds:.0f} s",
+            f"  commands/s      {span.commands_per_s:,.0f}",
+            f"  deliveries/s    {span.deliveries_per_s:,.0f}",
+            f"  latency, ms     {latency}   (from when an action was due to its answer)",
+            f"  battles         {meter.battles_finished:,} fought to the finish",
+            f"  refusals        {refused}",
+            f"  reconnects      {meter.reconnects:,}; commands never answered: {meter.unanswered:,}",
+            f"  tool the limit  {limit} (CPU {span.cpu_share:.0%} of a core, loop late by {lag_ms:.0f} ms p99)",
+        )
+    )
+
+
+def proof_report(verdict: Verdict) -> str:
+    compared = (
+        f"{verdict.deliveries:,} deliveries in {verdict.streams:,} streams, {verdict.commands:,} acknowledged "
+        f"commands, {verdict.battles:,} battles, {verdict.finished:,} of them finished"
+    )
+    lines = ["", f"proof: {compared}, held against the journal"]
+    if verdict.restarts:
+        lines.append(f"  {verdict.restarts:,} streams were told to start again from a snapshot")
+    if not verdict.faults:
+        return "\n".join([*lines, "  nothing was lost, doubled, altered or out of order"])
+    lines += [f"  {kind}: {count:,}" for kind, count in sorted(verdict.by_kind.items())]
+    lines += [f"    {fault.kind}: {fault.where}" for fault in verdict.faults[:FAULTS_SHOWN]]
+    return "\n".join(lines)

@@ -1,0 +1,202 @@
+"""The scenario: every crew fights battle after battle until the time is up, and the running battles to their end.
+
+- prepare: each crew creates its first battle, and its players connect to where that battle lives
+- fight: join, begin, an action every few seconds, to the finish; then the next battle, while there is time
+- settle: the last events come, to everyone
+"""
+
+import random
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+import trio
+from attrs import define, field, frozen
+
+from gameserver.client.player import Event
+from gameserver.errors import Refused
+from loadtest.limits import BATTLE_LIMIT_S, CONNECTING_AT_ONCE, QUIET_S, RETRY_PAUSE_S, SETTLE_LIMIT_S
+from loadtest.meter import Mark, Meter
+from loadtest.population import MODE, Crew, Population
+from loadtest.recording import Recording, Seen
+from loadtest.simulated_player import SimulatedPlayer, Unanswered
+
+INITIATOR_JOINED_AT: Final = 2
+"""A battle is born with two events: it is created, and its initiator is seated."""
+
+ACTIONS: Final = ("battle:attack", "battle:guard", "battle:cheer")
+WEIGHTS: Final = (14, 3, 3)
+
+
+@define(eq=False)
+class Fight:
+    """One battle, as its players see it."""
+
+    battle_id: str
+    initiator: int
+    over: trio.Event = field(factory=trio.Event)
+
+
+@frozen
+class Squad:
+    """A crew's players, and its first battle."""
+
+    crew: Crew
+    players: Sequence[SimulatedPlayer]
+    first: Fight
+
+
+class Scenario:
+    def __init__(
+        self, population: Population, recording: Recording, meter: Meter, seconds: float, action_every_s: float
+    ) -> None:
+        self._population, self._recording, self._meter = population, recording, meter
+        self._seconds, self._action_every_s = seconds, action_every_s
+        self._fights: dict[str, Fight] = {}
+        self._connecting = trio.CapacityLimiter(CONNECTING_AT_ONCE)
+        self._ends_at = 0.0
+        self.begun: Mark | None = None
+        self.ended: Mark | None = None
+
+    async def run(self, crews: Sequence[Crew]) -> None:
+        """Raises Refused, Unreachable if the first battles cannot be prepared."""
+        async with trio.open_nursery() as connections:
+            self._meter.phase = "connecting"
+            squads = await self._prepare(crews, connections)
+            self._meter.phase = "fighting"
+            self._ends_at = trio.current_time() + self._seconds
+            self.begun = Mark.of(self._meter)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._end_window)
+                for squad in squads:
+                    nursery.start_soon(self._fight_on, squad)
+            await self._settle([player for squad in squads for player in squad.players])
+            connections.cancel_scope.cancel()
+
+    async def _end_window(self) -> None:
+        await trio.sleep_until(self._ends_at)
+        self.ended = Mark.of(self._meter)
+        self._meter.phase = "finishing"
+
+    # -- prepare ----------------------------------------------------------------------------------------------------
+
+    async def _prepare(self, crews: Sequence[Crew], connections: trio.Nursery) -> list[Squad]:
+        squads: list[Squad] = []
+
+        async def prepare(crew: Crew) -> None:
+            squads.append(await self._squad(crew, connections))
+
+        async with trio.open_nursery() as nursery:
+            for crew in crews:
+                nursery.start_soon(prepare, crew)
+        return squads
+
+    async def _squad(self, crew: Crew, connections: trio.Nursery) -> Squad:
+        fight, battle = await self._create(crew)
+        players = [self._player(account) for account in crew.accounts]
+        for player in players:
+            connections.start_soon(player.stay_connected, battle["websocket_url"], self._connecting)
+        for player in players:
+            await player.connected()
+        await players[fight.initiator].follow(fight.battle_id, INITIATOR_JOINED_AT, subscribed=False)
+        return Squad(crew, players, fight)
+
+    def _player(self, account: Any) -> SimulatedPlayer:
+        seen = self._recording.players[account.player_id] = Seen()
+        return SimulatedPlayer(account, seen, self._meter, self._hear, random.Random(account.player_id))
+
+    def _hear(self, event: Event) -> None:
+        fight = self._fights.get(event["payload"]["battleId"])
+        if fight is not None and event["event"] == "battle:finished":
+            fight.over.set()
+
+    async def _create(self, crew: Crew) -> tuple[Fight, Any]:
+        """Waits as long as a guard says. Raises Refused, Unreachable."""
+        attack = crew.next_attack()
+        body = {"group_attacker": attack.attacker, "group_defender": attack.defender, "mode": MODE}
+        while True:
+            try:
+                battle = await self._population.request("/battles", body, crew.accounts[attack.initiator])
+            except Refused as refused:
+                if refused.retry_after_ms is None:
+                    raise
+                await trio.sleep(refused.retry_after_ms / 1000)
+            else:
+                break
+        fight = self._fights[battle["id"]] = Fight(battle["id"], attack.initiator)
+        self._recording.battles.add(fight.battle_id)
+        return fight, battle
+
+    # -- fight ------------------------------------------------------------------------------------------------------
+
+    async def _fight_on(self, squad: Squad) -> None:
+        fight = squad.first
+        while True:
+            self._meter.battles_running += 1
+            with trio.move_on_after(BATTLE_LIMIT_S):
+                await self._fight(squad.players, fight)
+                self._meter.battles_finished += 1
+            self._meter.battles_running -= 1
+            if trio.current_time() >= self._ends_at:
+                return
+            fight, _ = await self._create(squad.crew)
+            await squad.players[fight.initiator].follow(fight.battle_id, INITIATOR_JOINED_AT)
+
+    async def _fight(self, players: Sequence[SimulatedPlayer], fight: Fight) -> None:
+        async with trio.open_nursery() as nursery:
+            for place, player in enumerate(players):
+                if place != fight.initiator:
+                    nursery.start_soon(self._join, player, fight)
+        await self._insist(players[fight.initiator], fight, "battle:begin")
+        async with trio.open_nursery() as nursery:
+            for place, player in enumerate(players):
+                nursery.start_soon(self._act, player, fight, _mates(players, place))
+        await fight.over.wait()
+
+    async def _join(self, player: SimulatedPlayer, fight: Fight) -> None:
+        joined_at = await self._insist(player, fight, "battle:join")
+        if joined_at is not None:
+            await player.follow(fight.battle_id, joined_at)
+
+    async def _insist(self, player: SimulatedPlayer, fight: Fight, event: str) -> int | None:
+        """Again after a guard's time has passed; None if the answer stays no."""
+        while True:
+            try:
+                return await player.command(fight.battle_id, event, trio.current_time())
+            except Unanswered:
+                return None
+            except Refused as refused:
+                if refused.retry_after_ms is None:
+                    return None
+                await trio.sleep(refused.retry_after_ms / 1000)
+
+    async def _act(self, player: SimulatedPlayer, fight: Fight, mates: Sequence[SimulatedPlayer]) -> None:
+        """Actions fall due on a fixed schedule: a slow answer delays the next one, and counts from when it was due."""
+        due_at = trio.current_time() + player.dice.uniform(0, self._action_every_s)
+        while not fight.over.is_set():
+            with trio.move_on_at(due_at):
+                await fight.over.wait()
+                return
+            action = player.dice.choices(ACTIONS, WEIGHTS)[0]
+            more = {"targetId": player.dice.choice(mates).account.player_id} if action == "battle:cheer" else {}
+            with suppress(Refused, Unanswered):
+                await player.command(fight.battle_id, action, due_at, **more)
+            due_at += self._action_every_s
+
+    # -- settle -----------------------------------------------------------------------------------------------------
+
+    async def _settle(self, players: Sequence[SimulatedPlayer]) -> None:
+        self._meter.phase = "settling"
+        with trio.move_on_after(SETTLE_LIMIT_S):
+            while any(player.waits_for_more for player in players):  # noqa: ASYNC110 - it is as rare as it is long
+                await trio.sleep(RETRY_PAUSE_S)
+            before = -1
+            while before != self._meter.deliveries:
+                before = self._meter.deliveries
+                await trio.sleep(QUIET_S)
+
+
+def _mates(players: Sequence[SimulatedPlayer], place: int) -> list[SimulatedPlayer]:
+    half = len(players) // 2
+    side = players[:half] if place < half else players[half:]
+    return [mate for mate in side if mate is not players[place]]
