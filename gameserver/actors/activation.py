@@ -3,7 +3,7 @@
 Raising the epoch first waits out or fences every statement of an earlier life, so what is read then is final.
 """
 
-from gameserver.actors.actor import Actor, Memory, Surroundings
+from gameserver.actors.actor import Actor, Memory, StateBroken, Surroundings
 from gameserver.actors.kinds import Kind, Kinds
 from gameserver.actors.mailbox import Mailbox
 from gameserver.actors.messages import Birth
@@ -30,13 +30,20 @@ async def restore(
     mailbox: Mailbox,
     around: Surroundings,
 ) -> Actor:
-    """Raises JournalError, Refused("rules_version_unknown"): then the actor is released, for a node that knows them."""
+    """Raises JournalError, Refused("rules_version_unknown"): then the actor is released, for a node that knows them.
+
+    Whatever else comes is a crash of the rules.
+    """
     try:
         kind = kinds.find(activation.kind, activation.mode, activation.rules_version)
     except Refused:
         await journal.release(activation.actor_id, activation.epoch)
         raise
-    memory = fold(kind, await journal.load(activation.actor_id), commands)
+    history = await journal.load(activation.actor_id)
+    try:
+        memory = fold(kind, history, commands)
+    except Refused as error:
+        raise StateBroken from error
     assert memory.seq == activation.last_seq, f"the journal ends at {memory.seq}, not at {activation.last_seq}"
     return Actor(activation, kind, memory, mailbox, around)
 
@@ -54,7 +61,7 @@ def fold(kind: Kind, history: History, commands: CommandSettings) -> Memory:
             if event_seq > snapshot_seq:
                 assert event_seq == seq + 1, f"hole in the journal before {event_seq}"
                 machine.apply(event)
-                seq, at_ms = event_seq, event.at
+                seq, at_ms = event_seq, max(at_ms, event.at)
         if row.outcomes:
             outcomes.replay([outcome for outcome in decode(row.outcomes) if outcome[-1] > snapshot_seq])
     return Memory(machine, outcomes, seq, at_ms, snapshot_seq)

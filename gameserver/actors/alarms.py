@@ -7,6 +7,10 @@ from collections.abc import Callable
 import trio
 
 
+SLACK = 1_000
+"""Replaced alarms stay in the heap until their time, but no more of them than there are alarms, and so many."""
+
+
 class Alarms:
     """`set` replaces the alarm that was set under the same key; `ring` is called once, on the Trio thread."""
 
@@ -23,6 +27,9 @@ class Alarms:
             self._times.pop(key, None)
             return
         self._times[key] = at
+        if len(self._heap) > 2 * len(self._times) + SLACK:
+            self._heap = [entry for entry in self._heap if self._times.get(entry[2]) == entry[0]]
+            heapq.heapify(self._heap)
         heapq.heappush(self._heap, (at, next(self._order), key))
         if self._heap[0][0] == at:
             self._earlier.set()

@@ -18,12 +18,12 @@ import trio
 from attrs import define, field
 
 from gameserver.actors.activation import restore, take_ownership
-from gameserver.actors.actor import Actor, Surroundings
+from gameserver.actors.actor import Actor, StateBroken, Surroundings
 from gameserver.actors.alarms import Alarms
 from gameserver.actors.committer import Committer
 from gameserver.actors.kinds import Kinds
 from gameserver.actors.mailbox import Mailbox
-from gameserver.actors.messages import Message, Passivate, Wake, ignore
+from gameserver.actors.messages import Birth, Message, Passivate, Show, Wake, ignore
 from gameserver.actors.ports import Clock, Journal, Snapshot
 from gameserver.actors.restarts import Restarts
 from gameserver.config import ActorSettings, CommandSettings
@@ -84,26 +84,28 @@ class Catalog:
         self._alarms = Alarms(self._ring)
         self._around = Surroundings(committer, self._alarms, clock, self.deliver, self._save_soon, limits)
         self._activating = trio.CapacityLimiter(limits.activations_limit)
+        self._releasing = trio.CapacityLimiter(limits.activations_limit)
         self._nursery: trio.Nursery | None = None
+        self._stopping = False
         self.counters = CatalogCounters()
 
     # -- messages -------------------------------------------------------------------------------------------------
 
     def deliver(self, message: Message) -> None:
         """Put a message into its actor's mailbox; its reply is called exactly once, in any case."""
-        if self._nursery is None:
+        if self._nursery is None or self._stopping:
             message.reply(Refused("node_stopping"))
             return
         cell = self._cells.get(message.actor_id)
+        if self._committer.overloaded or (cell is None and len(self._cells) >= self._limits.active_limit):
+            self._refuse_overload(message)
+            return
         if cell is None:
-            if len(self._cells) >= self._limits.active_limit:
-                self._refuse_overload(message)
-                return
             cell = Cell(message.actor_id, Mailbox(self._limits.mailbox_limit), trio.current_time())
             self._cells[message.actor_id] = cell
             self._nursery.start_soon(self._supervise, cell)
         cell.last_message_at = trio.current_time()
-        if self._committer.overloaded or not cell.mailbox.put(message):
+        if not cell.mailbox.put(message):
             self._refuse_overload(message)
 
     def _refuse_overload(self, message: Message) -> None:
@@ -131,18 +133,22 @@ class Catalog:
 
     async def stop(self) -> None:
         """Take no more messages, let everything in flight land, and release all actors with a snapshot."""
-        nursery, self._nursery = self._nursery, None
+        self._stopping = True
         while self._cells:
             await self._committer.drained()
-            for cell in list(self._cells.values()):
-                cell.mailbox.put(_internal(cell.actor_id, Passivate()))
+            for cell in self._cells.values():
+                if cell.actor is not None:
+                    cell.mailbox.put(_internal(cell.actor_id, Passivate()))
             await trio.sleep(STOP_STEP_S)
-        if nursery is not None:
-            nursery.cancel_scope.cancel()
+        if self._nursery is not None:
+            self._nursery.cancel_scope.cancel()
 
     def drop_all(self) -> None:
         """The right to own actors is lost: end every life at once, without another word to the journal."""
         for cell in self._cells.values():
+            if cell.actor is not None:
+                cell.actor.abandon()
+            self._forget_life(cell)
             cell.scope.cancel()
 
     # -- supervision ----------------------------------------------------------------------------------------------
@@ -165,20 +171,31 @@ class Catalog:
     async def _one_life(self, cell: Cell) -> bool:
         """Restore the actor and let it work; True if it shall live again, because somebody waits for it."""
         try:
-            actor = await self._activate(cell)
-            if await actor.live():
-                await self._passivate(actor)
-            else:
-                self.counters.abandoned += 1
+            await self._live(cell, await self._activate(cell))
+        except ActorNotFound:
+            if _birth(cell) is None:  # otherwise its creation came in meanwhile
+                raise
         except (JournalError, Refused):
             raise
         except Exception:
-            return await self._after_crash(cell)
-        cell.actor = None
+            log.exception("actor.crashed", actor=cell.actor_id)
+            await self._after_crash(cell)
+            return True
         return bool(cell.mailbox.messages)
 
+    async def _live(self, cell: Cell, actor: Actor) -> None:
+        try:
+            willing = await actor.live()
+        except (JournalError, Refused) as error:  # from the rules, who have no say any more
+            raise StateBroken from error
+        cell.actor = None
+        if willing:
+            await self._passivate(actor)
+        else:
+            self.counters.abandoned += 1
+
     async def _activate(self, cell: Cell) -> Actor:
-        birth = next((message.birth for message in cell.mailbox.messages if message.birth is not None), None)
+        birth = _birth(cell)
         async with self._activating:
             activation = await take_ownership(cell.actor_id, birth, self._journal, self._kinds)
             cell.epoch = activation.epoch
@@ -188,9 +205,11 @@ class Catalog:
         self.counters.activated += 1
         return cell.actor
 
-    async def _after_crash(self, cell: Cell) -> bool:
-        """Forget what the broken life had not committed; then another life after a pause, or none."""
-        log.exception("actor.crashed", actor=cell.actor_id)
+    async def _after_crash(self, cell: Cell) -> None:
+        """Forget what the broken life had not committed, and pause before the next.
+
+        Raises ActorSetAside if there shall be none.
+        """
         self.counters.crashed += 1
         self._forget_life(cell)
         pause_s = self._restarts.crashed(cell.actor_id, trio.current_time())
@@ -200,7 +219,6 @@ class Catalog:
             await self._journal.set_aside(cell.actor_id, cell.epoch, "crashed too often")
             raise ActorSetAside(cell.actor_id)
         await trio.sleep(pause_s)
-        return True
 
     def _forget_life(self, cell: Cell) -> None:
         if cell.actor is not None:
@@ -209,9 +227,10 @@ class Catalog:
 
     async def _passivate(self, actor: Actor) -> None:
         snapshot = actor.snapshot()
-        if snapshot is not None:
-            await self._journal.save_snapshot(actor.id, actor.epoch, snapshot)
-        await self._journal.release(actor.id, actor.epoch)
+        async with self._releasing:
+            if snapshot is not None:
+                await self._journal.save_snapshot(actor.id, actor.epoch, snapshot)
+            await self._journal.release(actor.id, actor.epoch)
         self.counters.passivated += 1
 
     def _refuse_waiting(self, cell: Cell, end: Exception) -> None:
@@ -233,8 +252,8 @@ class Catalog:
 
     def _ring(self, actor_id: str) -> None:
         cell = self._cells.get(actor_id)
-        if cell is not None:
-            cell.mailbox.put(_internal(actor_id, Wake()))
+        if cell is not None and not cell.mailbox.put(_internal(actor_id, Wake())):
+            self._alarms.set(actor_id, trio.current_time() + self._limits.sweep_interval_ms / 1000)
 
     async def _sweep(self) -> None:
         """Passivate who is idle, and wake those whose timer is due but who are not in memory."""
@@ -262,6 +281,10 @@ class Catalog:
                 self.deliver(_internal(actor_id, Wake()))
 
 
+def _birth(cell: Cell) -> Birth | None:
+    return next((message.birth for message in cell.mailbox.messages if message.birth is not None), None)
+
+
 def _internal(actor_id: str, command: Wake | Passivate) -> Message:
     return Message(actor_id, command, ignore, expires_at=float("inf"))
 
@@ -281,5 +304,7 @@ def _refusal(end: Exception, message: Message) -> Refused:
         return end
     if isinstance(end, ActorNotFound):
         to_group = isinstance(message.command, JoinGroup | LeaveGroup | IntendBattle | OpenBattle | CloseBattle)
+        if isinstance(message.command, Show):
+            to_group = message.command.kind == "group"
         return Refused("group_not_found" if to_group else "battle_not_found")
     return Refused(_REFUSALS.get(type(end), "internal"))

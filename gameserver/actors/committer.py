@@ -18,7 +18,7 @@ import trio
 from attrs import define
 
 from gameserver.actors.pending import Pending, Writer
-from gameserver.actors.ports import Audience, Journal
+from gameserver.actors.ports import Audience, Committed, Journal
 from gameserver.config import JournalSettings, PostgresSettings
 from gameserver.errors import CommitRejected, OutcomeUnknown, Refused, StorageUnavailable
 
@@ -66,8 +66,13 @@ class Committer:
     def holds(self, actor: Writer) -> bool:
         return actor in self._gathering or actor in self._on_the_way
 
-    def note_events(self, count: int) -> None:
-        self._events_waiting += count
+    def note_event(self) -> None:
+        self._events_waiting += 1
+
+    def announce(self, actor: Writer) -> None:
+        """Tell the audience how far a restored actor has come: what it has not seen of that landed unbeknown to us."""
+        self._audience.committed(Committed(actor.id, actor.kind, actor.epoch, actor.seq + 1, (), ()))
+        self._audience.flush()
 
     def on_news(self, callback: Callable[[], None]) -> None:
         """Have `callback` called after each commit that carried outbox rows; it never blocks."""
@@ -91,18 +96,23 @@ class Committer:
     async def drained(self) -> None:
         """Until nothing gathers and nothing is on its way."""
         while self._gathering or self._on_the_way:
-            self._idle = trio.Event()
+            if self._idle.is_set():
+                self._idle = trio.Event()
             await self._idle.wait()
 
     # -- the one task ---------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake = trio.Event()
-            while self._gathering:
-                await self._commit(self._take())
-            self._idle.set()
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake = trio.Event()
+                while self._gathering:
+                    await self._commit(self._take())
+                self._idle.set()
+        finally:
+            for actor in list(self._gathering):
+                self.drop(actor, Refused("node_stopping"))
 
     def _take(self) -> list[Pending]:
         """The oldest pendings, as many as one commit may carry."""
@@ -147,6 +157,10 @@ class Committer:
             self.counters.unavailable += 1
             log.warning("commit.storage_unavailable", actors=len(batch), error=str(error))
             self._lose(batch, "storage_unavailable")
+        except Exception:  # a bug of the adapter: nothing is known, and the other actors go on
+            self.counters.unknown += 1
+            log.exception("commit.failed", actors=len(batch))
+            self._lose(batch, "outcome_unknown")
         else:
             overtaken = [pending for pending in batch if pending.actor.id not in landed]
             self.counters.overtaken += len(overtaken)
@@ -189,7 +203,7 @@ class Committer:
             pending.answer()
             if pending.events:
                 self._audience.committed(pending.committed())
-                pending.actor.on_committed(pending)
+            pending.actor.on_committed(pending)
         except Exception:  # one actor's audience must not take down the commits of all others
             log.exception("commit.delivery_failed", actor=pending.actor.id)
 

@@ -34,7 +34,7 @@ class Kind:
             raise Refused("unknown_event")
         try:
             data = decode(play.payload)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise Refused("not_json", str(error)) from error
         if not isinstance(data, dict):
             raise Refused("invalid_message", "payload: expected an object")

@@ -184,7 +184,10 @@ class Committed:
 class Audience(Protocol):
     """Those who watch. Called on the Trio thread, after the commit; never blocks and never raises."""
 
-    def committed(self, batch: Committed) -> None: ...
+    def committed(self, batch: Committed) -> None:
+        """Batches of an actor come in order, but what landed unbeknown to us is missing. After each activation comes one
+        without events, which says how far the actor has come."""
+        ...
 
     def flush(self) -> None:
         """Everything of one commit has been handed over: send it, once per connection."""

@@ -42,17 +42,23 @@ class Creation:
         facts = await self.facts.about_attack(attacker, defender, player_id)
         if not (facts.attacker_exists and facts.defender_exists):
             raise Refused("group_not_found")
-        await self._take_rate(player_id, battle_id)
         intend = IntendBattle(battle_id, defender, mode, player_id, facts.player_in_defender, facts.defender_open)
-        await self._ask(attacker, intend, key, None)
+        await self._intend(attacker, intend, key)
         create = CreateBattle(battle_id, attacker, defender, mode, player_id, _side(facts))
         return battle_id, await self._ask(battle_id, create, None, Birth("battle", mode))
 
-    async def _take_rate(self, player_id: str, battle_id: str) -> None:
-        question = RateQuestion("create", player_id, battle_id, 1, self.guards.creation_interval_ms)
+    async def _intend(self, attacker: str, intend: IntendBattle, key: IdempotencyKey | None) -> None:
+        """Have the group commit to the battle; what it refuses does not count as a creation of the player's."""
+        question = RateQuestion("create", intend.player_id, intend.battle_id, 1, self.guards.creation_interval_ms)
         wait_ms = (await self.rates.take([question]))[0]
         if wait_ms is not None:
             raise Refused("creation_rate_limited", retry_after_ms=wait_ms)
+        try:
+            await self._ask(attacker, intend, key, None)
+        except Refused as refused:
+            if not refused.retryable:
+                await self.rates.give_back(question)
+            raise
 
     async def _ask(self, actor_id: str, command: object, key: IdempotencyKey | None, birth: Birth | None) -> Accepted:
         def send(reply: Reply) -> None:

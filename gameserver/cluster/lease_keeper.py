@@ -59,13 +59,18 @@ class LeaseKeeper:
         await self._register()
         task_status.started()
         while True:
-            await trio.sleep(self._settings.lease_renew_ms / 1000)
+            await self._pause()
             try:
                 await self._renew()
             except JournalError as error:
                 log.warning("lease.not_renewed", error=str(error))
             if not self.held:
                 self._lose()
+
+    async def _pause(self) -> None:
+        """Not beyond the lease's end: it must not go unnoticed."""
+        next_at = trio.current_time() + self._settings.lease_renew_ms / 1000
+        await trio.sleep_until(min(next_at, self._good_until) if self.held else next_at)
 
     async def resign(self) -> None:
         if self._lease is not None:

@@ -96,6 +96,10 @@ class Rates(Protocol):
         """
         ...
 
+    async def give_back(self, question: RateQuestion) -> None:
+        """The attempt came to nothing, and shall not count. Never raises."""
+        ...
+
 
 class Presence(Protocol):
     """Who is connected where. Calls return at once; what they say is written in batches and renewed until undone."""

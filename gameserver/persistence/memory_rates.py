@@ -35,6 +35,13 @@ class MemoryRates:
         now_ms = self._now_ms()
         return [self._take_one(question, now_ms) for question in asked]
 
+    async def give_back(self, question: RateQuestion) -> None:
+        await trio.lowlevel.checkpoint()
+        self.give_back_now(question)
+
+    def give_back_now(self, question: RateQuestion) -> None:
+        self._windows.get((question.action, question.subject), {}).pop(question.attempt, None)
+
     def _take_one(self, question: RateQuestion, now_ms: int) -> int | None:
         if question.limit <= 0:
             return question.period_ms

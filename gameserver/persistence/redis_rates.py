@@ -9,6 +9,7 @@ Failure: while Redis is away the node counts by itself, from nothing: a player g
 node.
 """
 
+import contextlib
 from collections.abc import Sequence
 from typing import Final
 
@@ -60,6 +61,12 @@ class RedisRates:
         for first in range(0, len(asked), QUESTIONS_PER_CALL):
             answers += await self._take_some(asked[first : first + QUESTIONS_PER_CALL])
         return answers
+
+    async def give_back(self, question: RateQuestion) -> None:
+        key = self._store.key("rate", question.action, question.subject)
+        self.own.give_back_now(question)
+        with contextlib.suppress(RedisAway):  # then it counts until its window has passed
+            await self._store.call(lambda redis: redis.zrem(key, question.attempt))
 
     async def _take_some(self, asked: Sequence[RateQuestion]) -> Sequence[int | None]:
         keys = [self._store.key("rate", question.action, question.subject) for question in asked]

@@ -18,6 +18,7 @@ class CloseCode(Enum):
     IDLE = 4002, "silent for too long"
     FLOOD = 4003, "too many messages; come back later"
     DISCONNECTED = 4004, "disconnected by an operator"
+    MISSED_EVENTS = 4005, "some events got lost on our side; come back and resume"
 
     SESSION_REVOKED = 4500, "the session was revoked"
 

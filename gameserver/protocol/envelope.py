@@ -3,6 +3,7 @@
 This is the hot path of every message, so it uses msgspec's typed decoder; a test holds it to the converter.
 """
 
+import re
 from typing import Final
 
 import msgspec
@@ -33,6 +34,9 @@ class _Numbered(msgspec.Struct):
     id: int
 
 
+_ESCAPED_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+"""An escape is one after an even number of backslashes."""
+
 _envelope = msgspec.json.Decoder(Envelope).decode
 _routed = msgspec.json.Decoder(_Routed).decode
 _watched = msgspec.json.Decoder(_Watched).decode
@@ -41,11 +45,11 @@ _numbered = msgspec.json.Decoder(_Numbered).decode
 
 def decode_envelope(data: bytes) -> Envelope:
     """Raises Refused: not_json, invalid_message, nul_in_text."""
-    if b"\\u0000" in data or b"\0" in data:
+    if b"\0" in data or _ESCAPED_NUL.search(data):
         raise Refused("nul_in_text")
     try:
         envelope = _envelope(data)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, RecursionError) as error:
         raise Refused("invalid_message", str(error)) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Refused("not_json", str(error)) from error
@@ -58,7 +62,7 @@ def number_of(data: bytes) -> int | None:
     """The ID of a message that is otherwise wrong, so that its error finds its way back."""
     try:
         return _numbered(data).id
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
 
 
@@ -66,7 +70,7 @@ def battle_of(payload: msgspec.Raw) -> str:
     """The battle that a payload names. Raises Refused: invalid_message, not_uuid."""
     try:
         battle_id = _routed(payload).battle_id
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refused("invalid_message", f"payload: {error}") from error
     if not is_uuid(battle_id):
         raise Refused("not_uuid", "payload.battleId is no UUID")
@@ -77,7 +81,7 @@ def watch_of(payload: msgspec.Raw) -> tuple[str, int | None]:
     """The battle to watch, and after which event; None for its present state. Raises Refused, as `battle_of`."""
     try:
         watched = _watched(payload)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refused("invalid_message", f"payload: {error}") from error
     if watched.after is not None and watched.after < 0:
         raise Refused("invalid_message", "payload.after: expected a whole number from 0")

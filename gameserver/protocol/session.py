@@ -109,7 +109,7 @@ class Session:
         self._gateway.opened(self)
 
     def on_text(self, data: bytes) -> None:
-        if self._limits.messages_per_second and not self._allowed():
+        if self._limits.messages_per_second and not self._allowed(data):
             return
         try:
             envelope = decode_envelope(data)
@@ -143,7 +143,7 @@ class Session:
         else:
             self._gateway.play(self, number, battle_of(envelope.payload), event, bytes(envelope.payload))
 
-    def _allowed(self) -> bool:
+    def _allowed(self, data: bytes) -> bool:
         """A token bucket in thousandths of a message; one who goes on in spite of refusals is disconnected."""
         now_ms, limits = self._gateway.now_ms(), self._limits
         full = limits.messages_burst * 1000
@@ -154,7 +154,7 @@ class Session:
         if self._allowance < -full:
             self.close(CloseCode.FLOOD)
         else:
-            self.refuse(None, Refused("rate_limited"))
+            self.refuse(number_of(data), Refused("rate_limited"))
         return False
 
     # -- the game's side ------------------------------------------------------------------------------------------
@@ -169,9 +169,17 @@ class Session:
         if isinstance(answer, Exception):
             self.refuse(number, answer)
         elif hasattr(answer, "view"):
-            self.send_json({"event": "reply", "id": number, "payload": {"seq": answer.seq, **answer.view}})
+            self._show(number, answer)
         else:
             self.queue(text_frame(b'{"event":"reply","id":%d,"payload":{"seq":%d}}' % (number, answer.seq)))
+
+    def _show(self, number: int, shown: Any) -> None:
+        try:
+            data = encode({"event": "reply", "id": number, "payload": {"seq": shown.seq, **shown.view}})
+        except (TypeError, ValueError, OverflowError):  # a mode's view that is no plain data
+            self.refuse(number, Refused("rules_failed"))
+        else:
+            self.queue(text_frame(data))
 
     def refuse(self, number: int | None, error: Exception) -> None:
         refused = error if isinstance(error, Refused) else Refused("internal")
@@ -194,13 +202,13 @@ class Session:
         self._queue.append(frames)
 
     def flush(self) -> None:
-        queue, self._queue = self._queue, []
-        self._connection.send(queue[0] if len(queue) == 1 else b"".join(queue))
+        if self._queue:
+            queue, self._queue = self._queue, []
+            self._connection.send(queue[0] if len(queue) == 1 else b"".join(queue))
 
     def close(self, code: CloseCode) -> None:
         """What is queued goes out first."""
-        if self._queue:
-            self.flush()
+        self.flush()
         self._connection.close(code)
 
 

@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import AsyncIterator
+from datetime import timedelta
 
 import pytest
 
 from gameserver.actors.ports import Snapshot
 from gameserver.config import PostgresSettings
 from gameserver.errors import LeaseLost
+from gameserver.ids import new_id
 from gameserver.persistence.bridge import open_bridge
 from gameserver.persistence.postgres import Postgres, open_postgres
 from gameserver.persistence.postgres_journal import open_postgres_journal
@@ -81,3 +83,15 @@ async def test_retention_keeps_what_restores_an_actor(postgres: Postgres) -> Non
             assert await journal.read(covered.actor_id, 5, 7, 10) is not None
             assert await journal.read(covered.actor_id, 4, 7, 10) is None
             assert await journal.read(covered.actor_id, 0, 7, 10) is None  # 1 is still there, but not what follows
+
+
+async def test_retention_forgets_logins_that_expired_and_nodes_that_never_came_back(postgres: Postgres) -> None:
+    insert = "INSERT INTO refresh_tokens (id, player_id, token_hash, expires_at) VALUES ($1, $1, $2, now() + $3::interval)"
+    await postgres.fetch(insert, new_id(), b"old", timedelta(seconds=-1))
+    await postgres.fetch(insert, new_id(), b"new", timedelta(days=1))
+    gone = "INSERT INTO nodes (name, incarnation, lease_until, started_at) VALUES ($1, '', now() - $2::interval, now())"
+    await postgres.fetch(gone, "long ago", timedelta(days=2))
+    await postgres.fetch(gone, "just now", timedelta(seconds=1))
+    assert await PostgresRetention(postgres).prune(journal_days=30, key_days=7) == 2
+    assert [row["token_hash"] for row in await postgres.fetch("SELECT token_hash FROM refresh_tokens")] == [b"new"]
+    assert [row["name"] for row in await postgres.fetch("SELECT name FROM nodes")] == ["just now"]

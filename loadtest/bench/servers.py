@@ -1,0 +1,124 @@
+"""The servers that are compared, each as a child process: fresh for every run, and stopped before the next one starts."""
+
+import contextlib
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from attrs import frozen
+
+from gameserver.errors import StartError
+from gameserver.node_process import is_ready
+
+START_DEADLINE_S: Final = 30.0
+STOP_DEADLINE_S: Final = 20.0
+POLL_S: Final = 0.05
+LOOPBACK: Final = "127.0.0.1"
+RULES: Final = Path(__file__).with_name("rules.py")
+
+LOOSE: Final = {
+    "GAMESERVER_WEBSOCKET_MESSAGES_PER_SECOND": "0",
+    "GAMESERVER_GUARDS_CREATION_INTERVAL_MS": "0",
+    "GAMESERVER_GUARDS_ATTACK_COOLDOWN_MS": "0",
+    "GAMESERVER_GUARDS_JOINS_PER_PERIOD": "1000",
+}
+"""A closed loop is a flood, and a thousand players set up in seconds are no usual ones. All else is as by default."""
+
+
+@frozen
+class OurNode:
+    pid: int
+    http_url: str
+    admin_url: str
+    admin_token: str
+    websocket_port: int
+
+
+@frozen
+class Peer:
+    pid: int
+    port: int
+
+
+@contextlib.contextmanager
+def our_node(database_url: str, redis_url: str, folder: Path) -> Iterator[OurNode]:
+    """Raises StartError; what the node logged is then in folder/node.log."""
+    http, websocket, admin = _free_ports(3)
+    token = secrets.token_urlsafe(32)
+    environment = {
+        **_environment(),
+        **LOOSE,
+        "DATABASE_URL": database_url,
+        "REDIS_URL": redis_url,
+        "GAMESERVER_NODE_DATA_DIR": str(folder),
+        "GAMESERVER_NODE_LOG_LEVEL": "warning",
+        "GAMESERVER_HTTP_PORT": str(http),
+        "GAMESERVER_WEBSOCKET_PORT": str(websocket),
+        "GAMESERVER_ADMIN_PORT": str(admin),
+        "GAMESERVER_ADMIN_TOKEN": token,
+    }
+    command = [sys.executable, "-m", "gameserver", "node", "--rules", str(RULES)]
+    with _child(command, environment, folder / "node.log") as process:
+        _wait(process, lambda: is_ready(LOOPBACK, http), folder / "node.log")
+        yield OurNode(process.pid, f"http://{LOOPBACK}:{http}", f"http://{LOOPBACK}:{admin}", token, websocket)
+
+
+@contextlib.contextmanager
+def peer(command: Sequence[str], database_url: str | None, folder: Path) -> Iterator[Peer]:
+    """In memory, or with a commit per command if there is a database. Raises StartError."""
+    (port,) = _free_ports(1)
+    durable = ["--durable", "--postgres", database_url] if database_url else []
+    whole = [*command, "--port", str(port), *durable]
+    with _child(whole, dict(os.environ), folder / "peer.log") as process:
+        _wait(process, lambda: _answers(port), folder / "peer.log")
+        yield Peer(process.pid, port)
+
+
+@contextlib.contextmanager
+def _child(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(STOP_DEADLINE_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _wait(process: "subprocess.Popen[bytes]", ready: Callable[[], bool], log: Path) -> None:
+    give_up_at = time.monotonic() + START_DEADLINE_S
+    while not ready():
+        if process.poll() is not None or time.monotonic() > give_up_at:
+            raise StartError(f"a server did not start; its log:\n{log.read_text(errors='replace')[-2_000:]}")
+        time.sleep(POLL_S)
+
+
+def _environment() -> dict[str, str]:
+    """Ours, without any setting: they are to be those of the benchmark on every machine."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("GAMESERVER_") and name != "PORT"}
+
+
+def _answers(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, port), timeout=1):
+        return True
+    return False
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind((LOOPBACK, 0))
+        return [each.getsockname()[1] for each in sockets]
