@@ -191,7 +191,7 @@ def load_settings(environment: Mapping[str, str]) -> Settings:
     for section, attribute in _all_settings():
         name, alias = _environment_name(section, attribute), attribute.metadata["alias"]
         known.update((name, alias))
-        used = next((each for each in (name, alias) if each in environment), None)
+        used = next((each for each in (name, alias) if each and each in environment), None)
         if used is not None:
             data.setdefault(section, {})[attribute.name] = _parse(used, environment[used], attribute)
     unknown = sorted(name for name in environment if name.startswith(PREFIX) and name not in known)

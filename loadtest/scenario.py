@@ -25,7 +25,7 @@ INITIATOR_JOINED_AT: Final = 2
 """A battle is born with two events: it is created, and its initiator is seated."""
 
 ACTIONS: Final = ("battle:attack", "battle:guard", "battle:cheer")
-WEIGHTS: Final = (14, 3, 3)
+WEIGHTS: Final = (8, 1, 1)
 
 
 @define(eq=False)

@@ -5,8 +5,8 @@ newer state while the committer writes, and nobody is told anything before that 
 the actor is abandoned: its state is ahead of the truth, so it is thrown away with all that it had queued, and the next
 command restores it from the journal.
 
-Rules have their say in `decide`: what they raise there, or give that cannot be written down, refuses the command and has
-changed nothing. What raises later has broken the state, and is a crash.
+Rules have their say in `decide`: what they raise there, or give that cannot be written down, refuses the command and
+has changed nothing. What raises later has broken the state, and is a crash.
 """
 
 from collections.abc import Callable, Sequence
@@ -176,7 +176,7 @@ class Actor:
         machine = self._machine
         now_ms = max(self._at_ms, self._around.clock.now_ms())
         try:
-            events = machine.decide(command, now_ms, Dice(self._seed, self.seq + 1))
+            events = tuple(machine.decide(command, now_ms, Dice(self._seed, self.seq + 1)))
             lines = self._encode(events)
         except Refused:
             raise

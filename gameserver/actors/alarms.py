@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import trio
 
-
 SLACK = 1_000
 """Replaced alarms stay in the heap until their time, but no more of them than there are alarms, and so many."""
 

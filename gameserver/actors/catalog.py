@@ -5,7 +5,7 @@ that is not in memory makes the cell, and waits in its mailbox while the actor i
 
 - passivation: idle for long and nothing in flight; snapshot, release, and the cell goes;
 - abandonment: its commit did not land; the next message restores it from what is durable;
-- a crash: it comes back after a pause; too many crashes in a period and it is set aside, until an operator lets it back;
+- a crash: it comes back after a pause; too many in a period and it is set aside, until an operator lets it back;
 - a refused activation (owned elsewhere, set aside, storage away, unknown rules): all who wait are told why.
 
 Other actors never notice. A cell's task never ends with messages in its mailbox: each gets its reply.

@@ -23,7 +23,6 @@ from gameserver.game.machine import Intention
 from gameserver.ids import IdempotencyKey, Identity
 from gameserver.protocol.events import Line
 
-
 log = structlog.get_logger()
 
 

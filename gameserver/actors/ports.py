@@ -185,8 +185,8 @@ class Audience(Protocol):
     """Those who watch. Called on the Trio thread, after the commit; never blocks and never raises."""
 
     def committed(self, batch: Committed) -> None:
-        """Batches of an actor come in order, but what landed unbeknown to us is missing. After each activation comes one
-        without events, which says how far the actor has come."""
+        """Batches of an actor come in order, but what landed unbeknown to us is missing. After each activation comes
+        one without events, which says how far the actor has come."""
         ...
 
     def flush(self) -> None:

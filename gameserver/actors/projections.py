@@ -81,7 +81,7 @@ def _joined(state: BattleState, event: Joined, seq: int) -> Iterator[Row]:
     yield _seat_row(state, event.player_id, None, seq)
 
 
-def _begun(state: BattleState, event: Begun, seq: int) -> Iterator[Row]:
+def _begun(state: BattleState, _event: Begun, seq: int) -> Iterator[Row]:
     yield _battle_row(state, seq)
 
 
@@ -157,7 +157,7 @@ def _member_left(state: GroupState, event: MemberLeft, seq: int) -> Iterator[Row
         yield _member_row(state, event.new_owner_id, seq)
 
 
-def _group_changed(state: GroupState, event: Any, seq: int) -> Iterator[Row]:
+def _group_changed(state: GroupState, _event: Any, seq: int) -> Iterator[Row]:
     yield _group_row(state, seq)
 
 

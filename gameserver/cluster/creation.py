@@ -38,7 +38,7 @@ class Creation:
         self, attacker: str, defender: str, mode: str, player_id: str, key: IdempotencyKey | None
     ) -> tuple[str, Accepted]:
         """The new battle's ID, and the event of its creation if this call caused it."""
-        battle_id = derived_id("battle", key.player, key.key) if key else new_id()
+        battle_id = derived_id("battle", key.player, key.key, key.request_hash) if key else new_id()
         facts = await self.facts.about_attack(attacker, defender, player_id)
         if not (facts.attacker_exists and facts.defender_exists):
             raise Refused("group_not_found")

@@ -5,6 +5,8 @@ that were committed while those were read, and then everything live.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import structlog
@@ -12,7 +14,7 @@ import trio
 from attrs import frozen
 
 from gameserver.actors.messages import Message, Play, Show
-from gameserver.actors.ports import Answer, Clock, Journal, JournalRow, Reply, Shown
+from gameserver.actors.ports import Accepted, Answer, Clock, Journal, JournalRow, Reply, Shown
 from gameserver.cluster.leaderboard_feed import LeaderboardFeed
 from gameserver.cluster.lifecycle import Lifecycle, LifecycleCall
 from gameserver.cluster.router import Router
@@ -21,6 +23,7 @@ from gameserver.cluster.watches import Watch, Watches
 from gameserver.config import Settings
 from gameserver.errors import JournalError, Refused
 from gameserver.ids import CommandId
+from gameserver.protocol.close_codes import CloseCode
 from gameserver.protocol.events import lines_between
 from gameserver.protocol.frames import text_frame
 from gameserver.protocol.session import Change, Session
@@ -30,13 +33,15 @@ log = structlog.get_logger()
 
 @frozen
 class Resume:
-    """A held watch that has missed the events above `after`, up to the seq of what was shown."""
+    """A held watch that has missed the events above `after` and up to `up_to`.
+
+    A client has `asked` with this reply, after the state that was shown; without one the fault is ours.
+    """
 
     watch: Watch
-    battle_id: str
     after: int
-    shown: Shown
-    reply: Reply
+    up_to: int
+    asked: tuple[Shown, Reply] | None = None
 
 
 class NodeGateway:
@@ -58,6 +63,7 @@ class NodeGateway:
         self._journal, self._clock = journal, clock
         self._deadline_s = settings.actors.command_deadline_ms / 1000
         self._to_resume, self._resumes = trio.open_memory_channel[Resume](settings.websocket.resumes_limit)
+        watches.on_behind(lambda watch, after, up_to: self._resume(Resume(watch, after, up_to)))
 
     def now_ms(self) -> int:
         return self._clock.now_ms()
@@ -93,7 +99,16 @@ class NodeGateway:
         identified = session.identified
         identity = CommandId(identified.player_id, identified.instance, number)
         reply = session.expect(number)
+        if what == "join":
+            reply = partial(self._joined, session, battle_id, reply)
         self._lifecycle.submit(LifecycleCall(what, battle_id, identified.player_id, identity, reply))
+
+    def _joined(self, session: Session, battle_id: str, reply: Reply, answer: Answer) -> None:
+        """Whoever is told of having joined gets the events, also when the seat was taken unbeknown to us."""
+        if isinstance(answer, Accepted) and not session.closed and battle_id not in session.watching:
+            with suppress(Refused):  # too many watches: that is said when the event comes by
+                self._watches.watch(session, battle_id, answer.seq - 1)
+        reply(answer)
 
     # -- watching -------------------------------------------------------------------------------------------------
 
@@ -110,20 +125,25 @@ class NodeGateway:
                 reply(answer)
 
         expires_at = trio.current_time() + self._deadline_s
-        self._router.send(Message(battle_id, Show(), shown, expires_at))
+        self._router.send(Message(battle_id, Show("battle"), shown, expires_at))
 
     def _begin_watch(self, session: Session, battle_id: str, after: int | None, shown: Shown, reply: Reply) -> None:
         """The state is that of `shown.seq`; this runs before the events of the commit that covers it are passed on."""
+        missed = after is not None and after < shown.seq
+        watch = self._watches.watch(session, battle_id, shown.seq, held=missed)
+        watch.over = shown.view["state"] == "finished"
         if after is None or after > shown.seq:
-            self._watches.watch(session, battle_id, shown.seq)
             reply(_with_state(shown))
-            return
-        watch = self._watches.watch(session, battle_id, shown.seq, held=True)
+        elif after == shown.seq:
+            reply(Shown(shown.seq, {"recovered": True}))
+        else:
+            self._resume(Resume(watch, after, shown.seq, (shown, reply)))
+
+    def _resume(self, resume: Resume) -> None:
         try:
-            self._to_resume.send_nowait(Resume(watch, battle_id, after, shown, reply))
+            self._to_resume.send_nowait(resume)
         except trio.WouldBlock:
-            self._watches.release(watch, [])
-            reply(Refused("overloaded"))
+            self._give_up(resume, Refused("overloaded"))
 
     async def run(self) -> None:
         """Serve those who resume, a few at a time."""
@@ -136,21 +156,31 @@ class NodeGateway:
             await self._serve(resume)
 
     async def _serve(self, resume: Resume) -> None:
+        watch, limit = resume.watch, self._settings.journal.history_limit
         try:
-            rows = await self._journal.read(
-                resume.battle_id, resume.after, resume.shown.seq, self._settings.journal.history_limit
-            )
+            rows = await self._journal.read(watch.battle_id, resume.after, resume.up_to, limit)
         except JournalError as error:
-            log.warning("resume.failed", battle=resume.battle_id, error=str(error))
-            resume.reply(Refused("storage_unavailable"))
-            self._watches.release(resume.watch, [])
+            log.warning("resume.failed", battle=watch.battle_id, error=str(error))
+            self._give_up(resume, Refused("storage_unavailable"))
             return
-        if rows is None:
-            resume.reply(_with_state(resume.shown, recovered=False))
-            self._watches.release(resume.watch, [])
+        if rows is not None:
+            if resume.asked is not None:
+                resume.asked[1](Shown(resume.up_to, {"recovered": True}))
+            self._watches.release(watch, _frames(rows, resume.after, resume.up_to))
+        elif resume.asked is not None:
+            shown, reply = resume.asked
+            reply(_with_state(shown, recovered=False))
+            self._watches.release(watch, [])
         else:
-            resume.reply(Shown(resume.shown.seq, {"recovered": True}))
-            self._watches.release(resume.watch, _frames(rows, resume.after, resume.shown.seq))
+            watch.session.close(CloseCode.MISSED_EVENTS)
+
+    def _give_up(self, resume: Resume, refused: Refused) -> None:
+        """A stream with a hole is worse than none."""
+        if resume.asked is not None:
+            self._watches.give_up(resume.watch)
+            resume.asked[1](refused)
+        else:
+            resume.watch.session.close(CloseCode.MISSED_EVENTS)
 
 
 def _with_state(shown: Shown, **more: Any) -> Shown:

@@ -55,12 +55,19 @@ class Lifecycle:
         self._wake.set()
 
     async def run(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake = trio.Event()
-            calls = list(self._waiting)
+        calls: list[LifecycleCall] = []
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake = trio.Event()
+                calls = list(self._waiting)
+                self._waiting.clear()
+                await self._carry_out(calls)
+                calls = []
+        finally:
+            for call in (*calls, *self._waiting):
+                call.reply(Refused("node_stopping"))
             self._waiting.clear()
-            await self._carry_out(calls)
 
     async def _carry_out(self, calls: Sequence[LifecycleCall]) -> None:
         try:
@@ -87,7 +94,7 @@ class Lifecycle:
         return RateQuestion(
             action="join",
             subject=call.player_id,
-            attempt=_attempt(call.identity),
+            attempt=_attempt(call),
             limit=self._guards.joins_per_period,
             period_ms=self._guards.joins_period_ms,
         )
@@ -110,10 +117,11 @@ class Lifecycle:
         self._router.send(Message(call.battle_id, command, call.reply, expires_at, call.identity))
 
 
-def _attempt(identity: Identity | None) -> str:
-    """The same for a retry of the same command, another one for every new command."""
+def _attempt(call: LifecycleCall) -> str:
+    """The same for a retry of the same command, another one for every new command, also under a number used elsewhere."""
+    identity = call.identity
     if isinstance(identity, CommandId):
-        return f"{identity.instance}:{identity.number}"
+        return f"{call.battle_id}:{identity.instance}:{identity.number}"
     if isinstance(identity, IdempotencyKey):
-        return identity.key
+        return f"{call.battle_id}:{identity.key}"
     return new_id()

@@ -4,8 +4,11 @@ Each watch has a position, the seq of the last event that was queued for it. A p
 there is neither gap nor double between "here is the state at 41" and "here is event 42". While missed events are read
 from the journal the watch is held: what comes meanwhile waits, bounded, behind them.
 
-Watches outlive the actor's life: when a battle was restored, its next events just follow.
+Watches outlive the actor's life. When a battle was restored, its next events just follow; if some landed that were
+never passed on (a commit whose outcome was unknown), the watch has fallen behind, and they are read from the journal.
 """
+
+from collections.abc import Callable
 
 from attrs import define
 
@@ -23,9 +26,23 @@ from gameserver.protocol.session import Session
 @define(eq=False)
 class Watch:
     session: Session
+    battle_id: str
     position: int
     held: list[bytes] | None = None
     over: bool = False
+
+    @property
+    def current(self) -> bool:
+        """False once it was replaced or given up."""
+        return self.session.watching.get(self.battle_id) is self
+
+
+Behind = Callable[[Watch, int, int], None]
+"""Called with a watch that is held from now on, and has missed the events above the first and up to the second seq."""
+
+
+def _hang_up(watch: Watch, _after: int, _up_to: int) -> None:
+    watch.session.close(CloseCode.MISSED_EVENTS)
 
 
 class Watches:
@@ -34,6 +51,11 @@ class Watches:
     def __init__(self, sessions: Sessions, limits: WebSocketSettings) -> None:
         self._sessions, self._limits = sessions, limits
         self._watches: dict[str, dict[Session, Watch]] = {}
+        self._fill: Behind = _hang_up
+
+    def on_behind(self, fill: Behind) -> None:
+        """Have `fill` get what a watch has missed, and release it; it never blocks."""
+        self._fill = fill
 
     def __len__(self) -> int:
         return sum(len(watches) for watches in self._watches.values())
@@ -41,25 +63,28 @@ class Watches:
     # -- watching -------------------------------------------------------------------------------------------------
 
     def watch(self, session: Session, battle_id: str, position: int, *, held: bool = False) -> Watch:
-        """From now on the session gets all events above `position`; one that watches already goes on as it was.
+        """From now on the session gets all events above `position`; an earlier watch of the session is replaced.
 
         Raises Refused("too_many_watches").
         """
-        known: Watch | None = session.watching.get(battle_id)
-        if known is not None and not held:
-            return known
-        if known is None:
+        if battle_id not in session.watching:
             self._make_room(session)
-        watch = Watch(session, position, [] if held else None)
+        watch = Watch(session, battle_id, position, [] if held else None)
         session.watching[battle_id] = watch
         self._watches.setdefault(battle_id, {})[session] = watch
         return watch
 
     def release(self, watch: Watch, missed: list[bytes]) -> None:
-        """Send the missed events, then what was held behind them."""
+        """Send the missed events, then what was held behind them; nothing if another watch has taken its place."""
         held, watch.held = watch.held or [], None
+        if not watch.current:
+            return
         for frames in (*missed, *held):
             watch.session.queue(frames)
+
+    def give_up(self, watch: Watch) -> None:
+        if watch.current:
+            self._unwatch(watch.session, watch.battle_id)
 
     def leave(self, session: Session) -> None:
         for battle_id in list(session.watching):
@@ -68,10 +93,10 @@ class Watches:
     def _make_room(self, session: Session) -> None:
         if len(session.watching) < self._limits.watches_limit:
             return
-        over = next((battle_id for battle_id, watch in session.watching.items() if watch.over), None)
+        over = next((watch for watch in session.watching.values() if watch.over and watch.held is None), None)
         if over is None:
             raise Refused("too_many_watches")
-        self._unwatch(session, over)
+        self.give_up(over)
 
     def _unwatch(self, session: Session, battle_id: str) -> None:
         del session.watching[battle_id]
@@ -92,21 +117,26 @@ class Watches:
         frames = [text_frame(line) for line in batch.lines]
         joined = b"".join(frames)
         before, last = batch.first_seq - 1, batch.seq
-        for watch in watches.values():
-            if watch.position == before:
-                self._pass(watch, joined)
-            elif watch.position < last:
-                assert watch.position > before, f"{batch.actor_id}: events after {watch.position} were never seen"
-                self._pass(watch, b"".join(frames[watch.position - before :]))
-            else:
-                continue
-            watch.position = last
+        for watch in tuple(watches.values()):
+            if watch.position < before:
+                self._catch_up(watch, before)
+            if watch.position < last:
+                self._pass(watch, joined if watch.position == before else b"".join(frames[watch.position - before :]))
+                watch.position = last
         if any(type(event) is Finished for event in batch.events):
             for watch in watches.values():
                 watch.over = True
 
     def flush(self) -> None:
         self._sessions.outgoing.flush()
+
+    def _catch_up(self, watch: Watch, up_to: int) -> None:
+        after, watch.position = watch.position, up_to
+        if watch.held is None:
+            watch.held = []
+            self._fill(watch, after, up_to)
+        else:  # it is catching up already, and what it waits for will not do
+            watch.session.close(CloseCode.MISSED_EVENTS)
 
     def _pass(self, watch: Watch, frames: bytes) -> None:
         if watch.held is None:
@@ -119,6 +149,8 @@ class Watches:
     def _subscribe(self, battle_id: str, player_id: str, position: int) -> None:
         """Joining, by whatever way, subscribes all connections of the player."""
         for session in self._sessions.of_player(player_id):
+            if battle_id in session.watching:
+                continue
             try:
                 self.watch(session, battle_id, position)
             except Refused as refused:

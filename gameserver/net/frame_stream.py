@@ -34,7 +34,8 @@ RESET: Final = struct.pack("ii", 1, 0)
 
 @define
 class EdgeCounters:
-    """What the edge did since its start (`*_total`), and what it holds now."""
+    """What the edge did since its start (`*_total`), and what it holds now. A failed handshake is any that did not end
+    in a connection; the refused ones, which were told why, are among them."""
 
     connections: int = 0
     bytes_buffered: int = 0

@@ -163,6 +163,7 @@ class _Edge:
             self._require_room()
             admission = self._admit(opening)
         except Refused as refused:
+            self._counters.handshakes_refused_total += 1
             await _reject(request, refused)
             return
         websocket = await request.accept(subprotocol=admission.subprotocol)

@@ -1,4 +1,4 @@
-"""The servers that are compared, each as a child process: fresh for every run, and stopped before the next one starts."""
+"""The servers that are compared, each a child process: fresh for every run, stopped before the next one starts."""
 
 import contextlib
 import os

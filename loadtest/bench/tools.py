@@ -20,7 +20,9 @@ def build_wsload(folder: Path) -> Path:
         return program
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
-        raise StartError("the load generator needs a C compiler and none is there; install one (Debian: gcc, libc6-dev)")
+        raise StartError(
+            "the load generator needs a C compiler and none is there; install one (Debian: gcc, libc6-dev)"
+        )
     _run([compiler, "-O2", "-o", str(program), str(source)], folder, "building the load generator")
     return program
 

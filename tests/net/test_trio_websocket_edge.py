@@ -29,6 +29,7 @@ BASE = evolve(Settings().websocket, port=0, handshake_deadline_ms=300, close_dea
 class Echo:
     connection: object
     log: list = field(factory=list)
+    heard: list = field(factory=list)
 
     def on_open(self):
         self.log.append("open")
@@ -36,6 +37,7 @@ class Echo:
     def on_text(self, data):
         assert self.log[0] == "open"
         assert self.log[-1] != "close"
+        self.heard.append(data)
         if data == b"fail":
             raise RuntimeError("a fault of the endpoint")
         self.connection.send(text_frame(data))
@@ -61,18 +63,22 @@ class Served:
 @asynccontextmanager
 async def serving(faults=0, **changes):
     """An edge with echoing endpoints; afterwards nothing of it is left, and every endpoint was closed exactly once."""
-    counters, endpoints = EdgeCounters(), []
+    counters, endpoints, scope = EdgeCounters(), [], trio.CancelScope()
 
     def open_endpoint(admission, connection):
         endpoints.append(Echo(connection))
         return endpoints[-1]
 
+    async def serve(task_status):
+        with scope:
+            await serve_websocket(evolve(BASE, **changes), door, open_endpoint, counters, task_status=task_status)
+
     door = partial(admit, allowed_origins=("https://game.example",), verify=tokens.verify)
     with trio.fail_after(DEADLINE_S), capture_logs() as logged:
         async with trio.open_nursery() as nursery:
-            port = await nursery.start(serve_websocket, evolve(BASE, **changes), door, open_endpoint, counters)
-            yield Served(port, counters, endpoints, nursery.cancel_scope.cancel)
-            nursery.cancel_scope.cancel()
+            port = await nursery.start(serve)
+            yield Served(port, counters, endpoints, scope.cancel)
+            scope.cancel()
     assert all(endpoint.log == ["open", "close"] for endpoint in endpoints)
     assert (counters.connections, counters.bytes_buffered) == (0, 0)
     assert len(logged) == faults, logged
@@ -118,6 +124,7 @@ async def test_what_is_not_a_message_closes_the_connection(data, code):
     async with serving() as served, connected(served.port, "/", BEARER) as client:
         await client.send(data + text("not heard any more"))
         assert await client.close_code() == code.code
+        assert served.endpoints[0].heard == []
 
 
 @pytest.mark.parametrize(
@@ -140,6 +147,7 @@ async def test_a_handshake_is_refused_with_its_reason(target, headers, status, c
         assert ("www-authenticate" in answer_headers) == (status == 401)
         await client.stream.send_eof()
         assert await client.close_code() is None
+        assert (served.counters.handshakes_refused_total, served.counters.handshakes_failed_total) == (1, 1)
         assert not served.endpoints
 
 
@@ -340,9 +348,23 @@ async def test_stopping_tells_everybody_and_does_not_wait_for_ever():
         await served.until(lambda served: served.counters.connections == 2 and served.endpoints)
         start = trio.current_time()
         served.stop()
-        with trio.CancelScope(shield=True):
-            assert await client.close_code() == CloseCode.GOING_AWAY.code
+        assert await client.close_code() == CloseCode.GOING_AWAY.code
     assert trio.current_time() - start < 2
+
+
+async def test_stopping_lets_a_backlog_go_out():
+    async with (
+        serving(close_deadline_ms=5_000) as served,
+        connected(served.port, "/", BEARER, receive_buffer=4_096) as client,
+    ):
+        await served.until(lambda served: served.endpoints)
+        for _ in range(300):
+            served.endpoints[0].connection.send(text_frame(b"x" * 3_000))
+        await served.until(lambda served: served.counters.bytes_buffered > 0)
+        served.stop()
+        for _ in range(300):
+            assert await client.frame() == (1, b"x" * 3_000)
+        assert await client.close_code() == CloseCode.GOING_AWAY.code
 
 
 async def test_a_taken_port_says_what_to_do():

@@ -5,20 +5,16 @@ from typing import Any
 import trio
 from attrs import evolve, frozen
 
-from gameserver.game.classic import Numbers, rules_with
 from gameserver.ids import new_id
 from gameserver.net.secrets import signing_key
 from gameserver.net.tokens import Claims, Tokens
 from tests.node.running import NodeThread
 from tests.node.world import Duel, Person, World, eventually, world_of
 
-TIRING = rules_with("tiring", 1, Numbers(energy_start=2, attack_cost=2, energy_interval_ms=10**9, duration_ms=10**8))
-"""Energy for one attack, and no more of it."""
-
 
 @frozen
 class Stage:
-    """`ids` are what a bad message may name; `people` those who may send it."""
+    """`ids` (and names) are what a bad message may name; `people` those who may send it."""
 
     running: NodeThread
     ids: dict[str, str]
@@ -26,7 +22,7 @@ class Stage:
     tokens: dict[str, str]
 
     def filled(self, text: str) -> str:
-        """`text` with each `<name>` replaced by the ID of that name."""
+        """`text` with each `<name>` replaced by what goes under that name."""
         for name, each in self.ids.items():
             text = text.replace(f"<{name}>", each)
         return text
@@ -51,7 +47,8 @@ async def prepare(running: NodeThread) -> Stage:
             await tired.attack(duels["running"].battle_id)
         for duel in duels.values():
             await eventually(lambda duel=duel: _is_settled(world, duel), "the groups know of the battle")
-        return Stage(running, await _ids(duels), people, _tokens(running, people["tired"]))
+        names = await _names(world, duels["running"])
+        return Stage(running, {**_ids(duels), **names}, people, _tokens(running, people["tired"]))
 
 
 async def _people(world: World, duels: dict[str, Duel]) -> dict[str, Person]:
@@ -63,6 +60,7 @@ async def _people(world: World, duels: dict[str, Duel]) -> dict[str, Person]:
         await world.post(unseated, f"/groups/{duel.groups['defender']}/join")
     return {
         "tired": running.attackers[0],
+        "second": running.attackers[1],
         "fresh": running.defenders[0],
         "mate": running.defenders[1],
         "both": both,
@@ -75,7 +73,13 @@ async def _people(world: World, duels: dict[str, Duel]) -> dict[str, Person]:
     }
 
 
-async def _ids(duels: dict[str, Duel]) -> dict[str, str]:
+async def _names(world: World, duel: Duel) -> dict[str, str]:
+    fresh = duel.defenders[0]
+    group = await world.get(fresh, f"/groups/{duel.groups['attacker']}")
+    return {"name of fresh": fresh.name, "NAME OF FRESH": fresh.name.upper(), "name of attackers": group["name"]}
+
+
+def _ids(duels: dict[str, Duel]) -> dict[str, str]:
     running, pending = duels["running"], duels["pending"]
     return {
         **{name: duel.battle_id for name, duel in duels.items()},

@@ -10,8 +10,9 @@ from attrs import frozen
 from gameserver.codec import decode
 from gameserver.errors import CODES
 from tests.net.raw_client import RawClient, connected, masked, request, text
+from tests.node.modes import TIRING
 from tests.node.running import NodeThread
-from tests.node.stage import TIRING, Stage, prepared
+from tests.node.stage import Stage, prepared
 from tests.node.world import world_of
 
 DEADLINE_S = 10
@@ -20,18 +21,18 @@ NUMBER = 7
 
 @pytest.fixture(scope="module")
 def stage(node_settings):
-    with NodeThread(node_settings(), [TIRING]) as running:
+    with NodeThread(node_settings(guards={"joins_per_period": 1_000}), [TIRING]) as running:
         yield prepared(running)
 
 
 @frozen
 class Bad:
-    """One bad message of `who`; `<name>` in it stands for an ID of the stage. `answered`: the error names its ID."""
+    """One bad message of `who`; `<name>` in it stands for an ID of the stage. `answered`: the ID that the error names."""
 
     code: str
     message: str
     who: str = "fresh"
-    answered: bool = True
+    answered: int | None = NUMBER
 
 
 def bad(code: str, event: str, battle: str = "<running>", who: str = "fresh", **payload: Any) -> Bad:
@@ -40,22 +41,22 @@ def bad(code: str, event: str, battle: str = "<running>", who: str = "fresh", **
 
 TABLE = [
     # the message
-    Bad("not_json", "", answered=False),
-    Bad("not_json", "hello", answered=False),
-    Bad("not_json", '{"id":7,"event":"ping"', answered=False),
-    Bad("not_json", "[" * 60_000, answered=False),
-    Bad("not_json", '{"id":7,"event":"ping","payload":' + "[" * 60_000 + "}", answered=False),
-    Bad("invalid_message", "[]", answered=False),
-    Bad("invalid_message", '{"event":"ping"}', answered=False),
-    Bad("invalid_message", '{"id":"7","event":"ping"}', answered=False),
-    Bad("invalid_message", '{"id":7.5,"event":"ping"}', answered=False),
-    Bad("invalid_message", '{"id":true,"event":"ping"}', answered=False),
+    Bad("not_json", "", answered=None),
+    Bad("not_json", "hello", answered=None),
+    Bad("not_json", '{"id":7,"event":"ping"', answered=None),
+    Bad("invalid_message", "[" * 60_000, answered=None),
+    Bad("invalid_message", '{"id":7,"event":"ping","payload":' + "[" * 60_000 + "}", answered=None),
+    Bad("invalid_message", "[]", answered=None),
+    Bad("invalid_message", '{"event":"ping"}', answered=None),
+    Bad("invalid_message", '{"id":"7","event":"ping"}', answered=None),
+    Bad("invalid_message", '{"id":7.5,"event":"ping"}', answered=None),
+    Bad("invalid_message", '{"id":true,"event":"ping"}', answered=None),
     Bad("invalid_message", '{"id":7}'),
     Bad("invalid_message", '{"id":7,"event":null}'),
     Bad("invalid_message", '{"id":7,"event":"ping","playerId":"<tired>"}'),
-    Bad("invalid_message", '{"id":-7,"event":"ping"}', answered=False),
-    Bad("invalid_message", '{"id":9007199254740993,"event":"ping"}', answered=False),
-    Bad("nul_in_text", '{"id":7,"event":"pi\x00ng"}', answered=False),
+    Bad("invalid_message", '{"id":-7,"event":"ping"}', answered=-7),
+    Bad("invalid_message", '{"id":9007199254740993,"event":"ping"}', answered=2**53 + 1),
+    Bad("nul_in_text", '{"id":7,"event":"pi\x00ng"}', answered=None),
     Bad("nul_in_text", '{"id":7,"event":"ping\\u0000"}'),
     Bad("unknown_event", '{"id":7,"event":"hello"}'),
     Bad("unknown_event", '{"id":7,"event":""}'),
@@ -77,7 +78,8 @@ TABLE = [
     bad("not_uuid", "battle:watch", battle="<RUNNING>"),
     # the battle
     *(bad("battle_not_found", f"battle:{event}", "<nowhere>") for event in ("attack", "join", "begin", "watch")),
-    *(bad("battle_not_found", f"battle:{event}", "<attackers>") for event in ("attack", "join", "begin", "watch")),
+    *(bad("battle_not_found", f"battle:{event}", "<attackers>") for event in ("join", "begin", "watch")),
+    bad("unknown_event", "battle:attack", "<attackers>"),
     bad("not_joined", "battle:attack", who="stranger"),
     bad("not_joined", "battle:guard", who="unseated"),
     bad("not_in_exactly_one_group", "battle:join", who="stranger"),
@@ -114,7 +116,7 @@ async def test_a_bad_message_is_refused_with_its_code_and_changes_nothing(stage:
         assert error["payload"]["code"] == bad.code
         assert error["payload"]["message"]
         assert error["payload"]["retryable"] == CODES[bad.code].retryable
-        assert error["id"] == (NUMBER if bad.answered else None)
+        assert error["id"] == bad.answered
         assert await stage.untouched(world) == before
         await client.send(text('{"id":8,"event":"ping"}'))
         assert (await next_of(client, "reply"))["id"] == 8

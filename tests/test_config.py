@@ -1,0 +1,56 @@
+"""Settings: from the environment into one frozen object, or a clear word about what is wrong."""
+
+import os
+
+import pytest
+
+from gameserver.config import Settings, describe, load_settings
+from gameserver.errors import ConfigError
+
+
+def test_without_any_variable_the_defaults_are_in_force() -> None:
+    assert load_settings({}) == Settings()
+
+
+def test_the_real_environment_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GAMESERVER_WEBSOCKET_PORT", "8111")
+    assert load_settings(os.environ).websocket.port == 8111
+
+
+def test_names_that_the_world_knows_are_taken_and_our_own_win() -> None:
+    urls = {"DATABASE_URL": "postgresql://db", "REDIS_URL": "redis://r", "PORT": "9000", "GAMESERVER_ENV": "production"}
+    settings = load_settings(urls | {"GAMESERVER_HTTP_PORT": "9001"})
+    assert (settings.postgres.url, settings.redis.url) == ("postgresql://db", "redis://r")
+    assert (settings.http.port, settings.node.env) == (9001, "production")
+
+
+def test_lists_are_separated_by_commas() -> None:
+    settings = load_settings({"GAMESERVER_HTTP_ALLOWED_ORIGINS": "https://a.example, https://b.example"})
+    assert settings.http.allowed_origins == ("https://a.example", "https://b.example")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("GAMESERVER_HTTP_PORT", "eighty", "expected a whole number from 0 to 65535 (port)"),
+        ("PORT", "70000", "expected a whole number from 0 to 65535 (port)"),
+        ("GAMESERVER_ACTORS_MAILBOX_LIMIT", "0", "expected a whole number from 1"),
+        ("GAMESERVER_ACTORS_IDLE_MS", "²", "expected a whole number from 1"),
+        ("GAMESERVER_ENV", "prod", "expected one of development, production"),
+        ("GAMESERVER_NODE_LEASE_MS", "600", "expected at least twice GAMESERVER_NODE_LEASE_RENEW_MS"),
+        ("GAMESERVER_HTPP_PORT", "1", "is no setting; `gameserver config` lists them all"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_was_expected(name: str, value: str, expected: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_settings({name: value})
+    assert name in str(error.value)
+    assert expected in str(error.value)
+
+
+def test_every_setting_has_a_unit_and_a_meaning_and_no_secret_is_shown() -> None:
+    secret = "correct horse battery staple"
+    described = list(describe(load_settings({"GAMESERVER_AUTH_SIGNING_KEY": secret, "DATABASE_URL": secret})))
+    assert len({each.environment_name for each in described}) == len(described) > 50
+    assert all(each.unit and each.meaning for each in described)
+    assert not any(secret in each.value for each in described)
