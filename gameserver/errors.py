@@ -74,6 +74,7 @@ CODES: Final[dict[str, Code]] = {
     "rate_limited": Code(429, "Too many messages from this connection.", retryable=True),
     "too_many_connections": Code(503, "The node holds as many connections as it may.", retryable=True),
     "too_many_watches": Code(409, "The connection watches as many battles as it may."),
+    "watch_replaced": Code(409, "A later watch of the same battle on this connection took its place."),
     "too_many_in_flight": Code(429, "The connection has too many unanswered commands.", retryable=True),
     "overloaded": Code(503, "The server is busy; try again in a moment.", retryable=True),
     "deadline_exceeded": Code(503, "No answer within the deadline; try again with the same ID.", retryable=True),

@@ -15,7 +15,9 @@ def configure_logging(settings: NodeSettings) -> None:
         structlog.processors.format_exc_info,
         structlog.processors.JSONRenderer(),
     ]
-    for_people = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    # The default would draw every traceback with its variables, and hold up the node for half a second.
+    plain = structlog.dev.plain_traceback
+    for_people = [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -71,7 +71,18 @@ log = structlog.get_logger()
 def run(settings: Settings, rules_path: Path | None) -> None:
     """Run a node until SIGINT or SIGTERM. Raises ConfigError, StartError."""
     configure_logging(settings.node)
-    trio.run(partial(_run_until_signal, settings, load_rules(rules_path)))
+    try:
+        trio.run(partial(_run_until_signal, settings, load_rules(rules_path)))
+    except BaseExceptionGroup as group:
+        raise _alone(group) from None
+
+
+def _alone(group: BaseException) -> BaseException:
+    """What lies in groups of one, one in the other; nurseries wrap even the error that kept the node from starting."""
+    error = group
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
 
 
 async def _run_until_signal(settings: Settings, rules: list[Rules]) -> None:

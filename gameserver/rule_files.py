@@ -24,7 +24,7 @@ def load_rules(path: Path | None) -> list[Rules]:
 
 def _from_file(path: Path) -> list[Rules]:
     module = _execute(path)
-    found = list(dict.fromkeys(_rules_in(module)))
+    found = list({id(rules): rules for rules in _rules_in(module)}.values())  # one may go under two names
     if not found:
         raise ConfigError(f"{path} defines no rules; expected a variable like `rules = Rules(mode=..., ...)`")
     return found

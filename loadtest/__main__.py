@@ -20,7 +20,7 @@ from gameserver.config import load_settings
 from gameserver.errors import GameServerError, Refused, StartError
 from gameserver.persistence.embedded_running import running_postgres_url
 from loadtest.journal_reading import check_journal, knows_player, read_journal
-from loadtest.limits import GROUP_LEAST, HTTP_CONNECTIONS, HTTP_DEADLINE_MS
+from loadtest.limits import GROUP_LEAST, HTTP_CONNECTIONS, HTTP_DEADLINE_MS, LEAST_ACTION_EVERY_S
 from loadtest.meter import Mark, Meter
 from loadtest.population import Population
 from loadtest.progress import end_line, show
@@ -47,15 +47,20 @@ class Run:
 
 def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
+    code = EXIT_CANNOT_RUN
     try:
-        return _run(options)
-    except GameServerError as error:
-        print(f"loadtest: {error}", file=sys.stderr)
-        return EXIT_CANNOT_RUN
-    except KeyboardInterrupt:
+        code = _run(options)
+    except* GameServerError as errors:
+        print(f"loadtest: {_first(errors)}", file=sys.stderr)
+    except* KeyboardInterrupt:
         end_line()
         print("loadtest: interrupted; without its end there is nothing to prove", file=sys.stderr)
-        return EXIT_CANNOT_RUN
+    return code
+
+
+def _first(error: BaseException) -> BaseException:
+    """Many players run into the same trouble at once; one of them tells it for all."""
+    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -63,6 +68,7 @@ def _run(options: argparse.Namespace) -> int:
     if half < GROUP_LEAST:
         raise StartError(f"{options.players} players are too few for {options.battles} battles at a time")
     _allow_open_files(options.players)
+    trio.run(_require_game, options.url)
     database_url = "" if options.no_proof else _database_url(options)
     run = trio.run(_load, options, half)
     print(load_report(run.meter, run.begun, run.ended))
@@ -84,7 +90,6 @@ async def _load(options: argparse.Namespace, half: int) -> Run:
     limits = HttpLimits(connections=HTTP_CONNECTIONS, deadline_ms=HTTP_DEADLINE_MS)
     with unwrapped():
         async with HttpClient(options.url, limits) as http, trio.open_nursery() as nursery:
-            await _require_game(http)
             nursery.start_soon(show, meter)
             nursery.start_soon(meter.probe_lag)
             population = Population(http, meter)
@@ -98,13 +103,14 @@ async def _load(options: argparse.Namespace, half: int) -> Run:
     return Run(recording, meter, scenario.begun, scenario.ended)
 
 
-async def _require_game(http: HttpClient) -> None:
+async def _require_game(url: str) -> None:
     try:
-        await http.get("/readyz")
+        async with HttpClient(url) as http:
+            await http.get("/readyz")
     except Unreachable as error:
-        raise StartError(f"no game is running at {http.url}; {HOW_TO_START}") from error
+        raise StartError(f"no game is running at {url}; {HOW_TO_START}") from error
     except Refused as error:
-        raise StartError(f"the game at {http.url} is not ready: {error.message}") from error
+        raise StartError(f"the game at {url} is not ready: {error.message}") from error
 
 
 def _database_url(options: argparse.Namespace) -> str:
@@ -135,7 +141,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--battles", type=_positive, default=200, help="battles at a time (default: %(default)s)")
     parser.add_argument("--seconds", type=_positive, default=60, help="how long to play (default: %(default)s)")
     parser.add_argument(
-        "--action-every", type=float, default=4.0, metavar="S", help="one action per player every S s (default: 4)"
+        "--action-every", type=_seconds, default=4.0, metavar="S", help="one action per player every S s (default: 4)"
     )
     parser.add_argument("--database-url", help="the game's PostgreSQL (default: DATABASE_URL, or the embedded one)")
     parser.add_argument("--no-proof", action="store_true", help="do not compare with the journal")
@@ -147,6 +153,13 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError("expected a whole number from 1")
     return number
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not LEAST_ACTION_EVERY_S <= seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected seconds from {LEAST_ACTION_EVERY_S}")
+    return seconds
 
 
 if __name__ == "__main__":

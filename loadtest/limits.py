@@ -5,6 +5,8 @@ from typing import Final
 GROUP_LEAST: Final = 2
 """Players of one group: one needs a team-mate to cheer for."""
 
+LEAST_ACTION_EVERY_S: Final = 0.05
+
 HTTP_CONNECTIONS: Final = 16
 CONNECTING_AT_ONCE: Final = 64
 

@@ -3,11 +3,14 @@
 import time
 from array import array
 from collections import Counter
+from typing import Final
 
 import trio
 from attrs import Factory, define
 
 from loadtest.limits import LAG_PROBE_S
+
+ENTRIES: Final = frozenset({"battle:join", "battle:begin"})
 
 
 @define
@@ -25,7 +28,9 @@ class Meter:
     to_prepare: int = 0
     refusals: Counter[str] = Factory(Counter)
     latencies_ms: "array[float]" = Factory(lambda: array("d"))
-    """From when a command was due, sent late or not, to its answer."""
+    """From when an action was due, sent late or not, to its answer."""
+    entries_ms: "array[float]" = Factory(lambda: array("d"))
+    """The same for what begins a battle: joins and begins. All battles begin at once, so these queue up."""
     lags_s: "array[float]" = Factory(lambda: array("d"))
     """How late the tool's own event loop was, whenever it was asked."""
 
@@ -33,9 +38,10 @@ class Meter:
     def elapsed_s(self) -> float:
         return time.monotonic() - self.started_at
 
-    def answered(self, due_at: float) -> None:
+    def answered(self, event: str, due_at: float) -> None:
         self.commands += 1
-        self.latencies_ms.append((trio.current_time() - due_at) * 1000)
+        took_ms = (trio.current_time() - due_at) * 1000
+        (self.entries_ms if event in ENTRIES else self.latencies_ms).append(took_ms)
 
     async def probe_lag(self) -> None:
         while True:

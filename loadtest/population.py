@@ -7,6 +7,7 @@ player creates one battle a minute, so a crew has several pairs of groups, and e
 import random
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
+from math import ceil
 from typing import Any, Final
 
 import trio
@@ -57,7 +58,7 @@ class Population:
     async def make(self, crews: int, half: int, seconds: float, workers: int) -> list[Crew]:
         """Crews of two times `half` players. Raises Refused, Unreachable."""
         players = crews * half * 2
-        pairs = min(SETS_LIMIT, max(1, round(seconds / ROUND_LEAST_S / 2)))
+        pairs = min(SETS_LIMIT, max(1, ceil(seconds / ROUND_LEAST_S / 2)))
         self.meter.phase, self.meter.to_prepare = "registering", players * (1 + pairs)
         accounts: list[Account | None] = [None] * players
 

@@ -1,5 +1,6 @@
 """The report: what was reached, how long answers took, what was refused, whether the tool was the limit; the proof."""
 
+from array import array
 from typing import Final
 
 from attrs import frozen
@@ -40,8 +41,7 @@ class Span:
 def load_report(meter: Meter, begun: Mark, ended: Mark) -> str:
     span = Span.between(meter, begun, ended)
     latencies = in_order(meter.latencies_ms, begun.latencies, ended.latencies)
-    figures = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0))
-    latency = "   ".join(f"{name} {quantile(latencies, share):,.1f}" for name, share in figures)
+    entries = in_order(meter.entries_ms, 0)
     refused = ", ".join(f"{code} {count:,}" for code, count in meter.refusals.most_common()) or "none"
     limit = "YES: the latencies say little about the server" if span.tool_was_the_limit else "no"
     lag_ms = span.lag_p99_s * 1000
@@ -51,13 +51,19 @@ def load_report(meter: Meter, begun: Mark, ended: Mark) -> str:
             f"over {span.seconds:.0f} s",
             f"  commands/s      {span.commands_per_s:,.0f}",
             f"  deliveries/s    {span.deliveries_per_s:,.0f}",
-            f"  latency, ms     {latency}   (from when an action was due to its answer)",
+            f"  latency, ms     {_figures(latencies)}   (of actions, from when they were due)",
+            f"  joining, ms     {_figures(entries)}   (joins and begins, most of them all at once)",
             f"  battles         {meter.battles_finished:,} fought to the finish",
             f"  refusals        {refused}",
             f"  reconnects      {meter.reconnects:,}; commands never answered: {meter.unanswered:,}",
             f"  tool the limit  {limit} (CPU {span.cpu_share:.0%} of a core, loop late by {lag_ms:.0f} ms p99)",
         )
     )
+
+
+def _figures(sorted_ms: "array[float]") -> str:
+    figures = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("max", 1.0))
+    return "   ".join(f"{name} {quantile(sorted_ms, share):7,.1f}" for name, share in figures)
 
 
 def proof_report(verdict: Verdict) -> str:

@@ -20,6 +20,7 @@ from loadtest.meter import Mark, Meter
 from loadtest.population import MODE, Crew, Population
 from loadtest.recording import Recording, Seen
 from loadtest.simulated_player import SimulatedPlayer, Unanswered
+from loadtest.swarm import Swarm
 
 INITIATOR_JOINED_AT: Final = 2
 """A battle is born with two events: it is created, and its initiator is seated."""
@@ -53,14 +54,16 @@ class Scenario:
         self._population, self._recording, self._meter = population, recording, meter
         self._seconds, self._action_every_s = seconds, action_every_s
         self._fights: dict[str, Fight] = {}
+        self._swarm = Swarm()
         self._connecting = trio.CapacityLimiter(CONNECTING_AT_ONCE)
-        self._ends_at = 0.0
+        self._ends_at = float("inf")
         self.begun: Mark | None = None
         self.ended: Mark | None = None
 
     async def run(self, crews: Sequence[Crew]) -> None:
         """Raises Refused, Unreachable if the first battles cannot be prepared."""
         async with trio.open_nursery() as connections:
+            connections.start_soon(self._swarm.run)
             self._meter.phase = "connecting"
             squads = await self._prepare(crews, connections)
             self._meter.phase = "fighting"
@@ -92,10 +95,12 @@ class Scenario:
         return squads
 
     async def _squad(self, crew: Crew, connections: trio.Nursery) -> Squad:
-        fight, battle = await self._create(crew)
+        created = await self._create(crew)
+        assert created is not None, "the time has not begun to run"
+        fight, battle = created
         players = [self._player(account) for account in crew.accounts]
         for player in players:
-            connections.start_soon(player.stay_connected, battle["websocket_url"], self._connecting)
+            connections.start_soon(player.stay_connected, battle["websocket_url"], self._swarm, self._connecting)
         for player in players:
             await player.connected()
         await players[fight.initiator].follow(fight.battle_id, INITIATOR_JOINED_AT, subscribed=False)
@@ -110,8 +115,8 @@ class Scenario:
         if fight is not None and event["event"] == "battle:finished":
             fight.over.set()
 
-    async def _create(self, crew: Crew) -> tuple[Fight, Any]:
-        """Waits as long as a guard says. Raises Refused, Unreachable."""
+    async def _create(self, crew: Crew) -> tuple[Fight, Any] | None:
+        """Waits as long as a guard says; None if that is beyond the end. Raises Refused, Unreachable."""
         attack = crew.next_attack()
         body = {"group_attacker": attack.attacker, "group_defender": attack.defender, "mode": MODE}
         while True:
@@ -120,7 +125,10 @@ class Scenario:
             except Refused as refused:
                 if refused.retry_after_ms is None:
                     raise
-                await trio.sleep(refused.retry_after_ms / 1000)
+                again_at = trio.current_time() + refused.retry_after_ms / 1000
+                if again_at >= self._ends_at:
+                    return None
+                await trio.sleep_until(again_at)
             else:
                 break
         fight = self._fights[battle["id"]] = Fight(battle["id"], attack.initiator)
@@ -137,9 +145,10 @@ class Scenario:
                 await self._fight(squad.players, fight)
                 self._meter.battles_finished += 1
             self._meter.battles_running -= 1
-            if trio.current_time() >= self._ends_at:
+            created = None if trio.current_time() >= self._ends_at else await self._create(squad.crew)
+            if created is None:
                 return
-            fight, _ = await self._create(squad.crew)
+            fight, _ = created
             await squad.players[fight.initiator].follow(fight.battle_id, INITIATOR_JOINED_AT)
 
     async def _fight(self, players: Sequence[SimulatedPlayer], fight: Fight) -> None:

@@ -15,7 +15,7 @@ from attrs import define, field, frozen
 
 from gameserver.client.errors import Disconnected, Unreachable
 from gameserver.client.limits import PlayerLimits
-from gameserver.client.player import Event, Player, connect
+from gameserver.client.player import Event, Player
 from gameserver.codec import encode
 from gameserver.errors import Refused
 from loadtest.limits import (
@@ -28,6 +28,7 @@ from loadtest.limits import (
 )
 from loadtest.meter import Meter
 from loadtest.recording import Asked, Seen
+from loadtest.swarm import Swarm
 
 LIMITS: Final = PlayerLimits(connect_deadline_ms=CONNECT_DEADLINE_MS, command_deadline_ms=COMMAND_DEADLINE_MS)
 
@@ -48,6 +49,14 @@ class Account:
     token: str
 
 
+@frozen
+class Followed:
+    """A battle that has not ended yet: the seq of one's own joining, and whether that event has come."""
+
+    joined_at: int
+    arrived: trio.Event = field(factory=trio.Event)
+
+
 @define(eq=False)
 class SimulatedPlayer:
     """`on_play` hears of every event of the player's battles, after it was recorded."""
@@ -61,21 +70,25 @@ class SimulatedPlayer:
     _instance: int | None = None
     _last_id: int = 0
     _ready: trio.Event = field(factory=trio.Event)
-    _following: dict[str, trio.Event] = field(factory=dict)
-    """The battles that have not ended yet, with the arrival of their first event."""
+    _following: dict[str, Followed] = field(factory=dict)
+    _heard_over: dict[str, Player | None] = field(factory=dict)
+    """The connection over which a battle's last event came."""
     _closings: Counter[str] = field(factory=Counter)
 
     # -- the connection -------------------------------------------------------------------------------------------
 
-    async def stay_connected(self, url: str, connecting: trio.CapacityLimiter) -> None:
+    async def stay_connected(self, url: str, swarm: Swarm, connecting: trio.CapacityLimiter) -> None:
         """Until cancelled."""
         while True:
             try:
                 async with AsyncExitStack() as stack:
                     async with connecting:
-                        opening = connect(url, self.account.token, self._instance, on_event=self._record, limits=LIMITS)
+                        opening = swarm.connect(
+                            url, self.account.token, self._instance, on_event=self._record, limits=LIMITS
+                        )
                         player = await stack.enter_async_context(opening)
                     await self._stay_with(player)
+                    self.meter.reconnects += 1
             except Refused as refused:
                 self.meter.refusals[refused.code] += 1
             except (Disconnected, Unreachable):
@@ -84,14 +97,14 @@ class SimulatedPlayer:
                 self._player = None
                 if self._ready.is_set():
                     self._ready = trio.Event()
-            self.meter.reconnects += 1
             await trio.sleep(self.dice.uniform(0, RECONNECT_PAUSE_MAX_S))
 
     async def _stay_with(self, player: Player) -> None:
         """Until the connection ends. Raises Refused, Disconnected."""
         self._player, self._instance = player, player.hello.instance
         for battle_id in tuple(self._following):
-            await self._watch(player, battle_id, self.seen.stream(battle_id).last_seq)
+            if battle_id in self._following:  # while asking for one, another may have come to its end
+                await self._watch(player, battle_id)
         self._ready.set()
         async for _ in player.events():  # all of them go to `_record`; this ends with the connection
             pass
@@ -103,8 +116,9 @@ class SimulatedPlayer:
         self.meter.deliveries += 1
         battle_id = event["payload"]["battleId"]
         self.seen.stream(battle_id).take(event["seq"], encode(event))
+        self._heard_over[battle_id] = self._player
         if battle_id in self._following:
-            self._following[battle_id].set()
+            self._following[battle_id].arrived.set()
         if event["event"] == "battle:settled":
             self._close(battle_id, event["payload"]["intentionId"])
         self.on_play(event)
@@ -113,7 +127,7 @@ class SimulatedPlayer:
         self._closings[battle_id] += intention_id.startswith("close:")
         if self._closings[battle_id] == CLOSINGS:
             self._following.pop(battle_id, None)
-            del self._closings[battle_id]
+            del self._closings[battle_id], self._heard_over[battle_id]
 
     @property
     def waits_for_more(self) -> bool:
@@ -142,7 +156,7 @@ class SimulatedPlayer:
                 self._refused(asked, refused)
             else:
                 self.seen.acknowledged.append((asked, answer["seq"]))
-                self.meter.answered(due_at)
+                self.meter.answered(event, due_at)
                 return int(answer["seq"])
             await trio.sleep(RETRY_PAUSE_S)
         self.meter.unanswered += 1
@@ -167,18 +181,33 @@ class SimulatedPlayer:
 
     async def follow(self, battle_id: str, joined_at: int, *, subscribed: bool = True) -> None:
         """See to it that the events from one's own joining on come. Joining subscribes the connections of that moment;
-        one that was made later, or broke just then, has to ask. Raises Refused, Disconnected."""
-        arrived = self._following[battle_id] = trio.Event()
-        if self.seen.stream(battle_id).seqs:
+        one that was made before the battle was followed, or that broke just then, has to ask."""
+        player = await self.connected()
+        followed = self._following[battle_id] = Followed(joined_at)
+        if self._heard_over.get(battle_id) is player:
             return
-        if subscribed:
+        if subscribed and battle_id not in self._heard_over:
             with trio.move_on_after(FOLLOWED_WITHIN_S):
-                await arrived.wait()
-        if not self.seen.stream(battle_id).seqs:
-            await self._watch(await self.connected(), battle_id, joined_at - 1)
+                await followed.arrived.wait()
+        for _ in range(TRIES):
+            # A connection that was made since has asked for all that is followed, as its first thing.
+            if followed.arrived.is_set() or await self.connected() is not player:
+                return
+            try:
+                await self._watch(player, battle_id)
+            except Disconnected:
+                return
+            except Refused as refused:
+                self.meter.refusals[refused.code] += 1
+                await trio.sleep(RETRY_PAUSE_S)
+            else:
+                return
 
-    async def _watch(self, player: Player, battle_id: str, after: int) -> None:
+    async def _watch(self, player: Player, battle_id: str) -> None:
+        """Asks for what has not come yet. Raises Refused, Disconnected."""
+        stream = self.seen.stream(battle_id)
+        after = max(stream.last_seq, self._following[battle_id].joined_at - 1)
         payload = {"battleId": battle_id, "after": after}
         answer = await player.command("battle:watch", payload, command_id=self._next_id())
         if not answer.get("recovered"):
-            self.seen.stream(battle_id).restarts.append((after, answer["seq"]))
+            stream.restarts.append((after, answer["seq"]))

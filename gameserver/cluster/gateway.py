@@ -163,7 +163,9 @@ class NodeGateway:
             log.warning("resume.failed", battle=watch.battle_id, error=str(error))
             self._give_up(resume, Refused("storage_unavailable"))
             return
-        if rows is not None:
+        if resume.asked is not None and not watch.current:
+            resume.asked[1](Refused("watch_replaced"))
+        elif rows is not None:
             if resume.asked is not None:
                 resume.asked[1](Shown(resume.up_to, {"recovered": True}))
             self._watches.release(watch, _frames(rows, resume.after, resume.up_to))

@@ -62,7 +62,7 @@ class Bench:
             measured = run_wsload(self.wsload, OUR_NODE, self.load, self._pids(node.pid), options, node.websocket_port)
             after = read_stats(node)["commits"]
         record = on_record(database)
-        _require_equal(OUR_NODE, measured, record.attacks, record.outcomes, record.distinct)
+        require_equal(OUR_NODE, measured, record.attacks, record.outcomes, record.distinct)
         commits = max(1, after["commits"] - before["commits"])
         return evolve(measured, commands_per_commit=(after["events"] - before["events"]) / commits)
 
@@ -72,7 +72,7 @@ class Bench:
     def peer_durable(self) -> Measured:
         database = fresh_database(self.postgres_url, "bench_peer")
         measured = self._peer(PEER_DURABLE, database)
-        _require_equal(PEER_DURABLE, measured, peer_commands(database))
+        require_equal(PEER_DURABLE, measured, peer_commands(database))
         return measured
 
     def _peer(self, side: str, database: str | None) -> Measured:
@@ -129,7 +129,7 @@ def _rounds(bench: Bench, rounds: int, only: str | None) -> list[Measured]:
     return runs
 
 
-def _require_equal(side: str, measured: Measured, *on_record: int) -> None:
+def require_equal(side: str, measured: Measured, *on_record: int) -> None:
     if any(count != measured.replies_total for count in on_record):
         raise StartError(f"{side}: {measured.replies_total} replies, but on record {', '.join(map(str, on_record))}")
 

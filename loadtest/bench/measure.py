@@ -66,10 +66,10 @@ def run_wsload(
     )
     if finished.returncode != 0:
         raise StartError(f"wsload failed against {side}: {finished.stderr.strip() or finished.stdout.strip()}")
-    return _measured(side, json.loads(finished.stdout), finished.stderr)
+    return measured_from(side, json.loads(finished.stdout), finished.stderr)
 
 
-def _measured(side: str, report: dict[str, Any], said: str) -> Measured:
+def measured_from(side: str, report: dict[str, Any], said: str) -> Measured:
     wrong = {name: report[name] for name in ("errors", "closed", "unanswered", "not_sent") if report[name]}
     if wrong or report["connected"] != report["conns"]:
         raise StartError(

@@ -154,7 +154,7 @@ async def is_ready(running: NodeThread) -> bool:
 
 
 async def test_a_node_that_lost_its_lease_drops_its_actors_registers_anew_and_plays_on(node_settings):
-    with NodeThread(node_settings(node={"lease_renew_ms": 500}), [TIRELESS]) as running:
+    with NodeThread(node_settings(node={"lease_renew_ms": 500}, websocket=UNHURRIED), [TIRELESS]) as running:
         async with world_of(running) as world:
             duel = await world.duel(mode="tireless")
             async with fighting(world, duel) as fighters:
@@ -170,7 +170,7 @@ async def test_a_node_that_lost_its_lease_drops_its_actors_registers_anew_and_pl
 
 
 async def test_a_lease_that_ran_out_unnoticed_is_renewed_if_nobody_took_it(node_settings):
-    with NodeThread(node_settings(), [TIRELESS]) as running:
+    with NodeThread(node_settings(websocket=UNHURRIED), [TIRELESS]) as running:
         async with world_of(running) as world:
             duel = await world.duel(mode="tireless")
             async with fighting(world, duel) as fighters:

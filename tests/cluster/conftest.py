@@ -1,0 +1,3 @@
+"""See tests/plain_logs.py."""
+
+from tests.plain_logs import plain_logs  # noqa: F401
