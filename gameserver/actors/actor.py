@@ -188,8 +188,8 @@ class Actor:
         first = self.seq + 1
         try:
             self._apply(events, lines, pending)
-            while events := machine.follow_up(now_ms):
-                self._apply(events, self._encode(events), pending)
+            while following := machine.follow_up(now_ms):
+                self._apply(following, self._encode(following), pending)
             self._intend(pending)
         except Refused as error:  # it would pass for a refusal that has changed nothing
             raise StateBroken from error

@@ -118,7 +118,7 @@ class Lifecycle:
 
 
 def _attempt(call: LifecycleCall) -> str:
-    """The same for a retry of the same command, another one for every new command, also under a number used elsewhere."""
+    """The same for a retry of the same command, another for every new command, also under a number used elsewhere."""
     identity = call.identity
     if isinstance(identity, CommandId):
         return f"{call.battle_id}:{identity.instance}:{identity.number}"

@@ -111,7 +111,10 @@ async def test_who_asks_for_a_battle_just_before_its_creation_does_not_spoil_it(
         await node.groups()
         node.journal.latency_s = 0.5
         read = node.tell("battle-1", Show())
-        await (trio.sleep(0.1) if early else wait_all_tasks_blocked())
+        if early:
+            await trio.sleep(0.1)
+        else:
+            await wait_all_tasks_blocked()
         create = CreateBattle("battle-1", "wolves", "bears", "classic", "ann", "attacker")
         created = node.tell("battle-1", create, birth=Birth("battle", "classic"))
         assert isinstance(await created.answer(), Accepted)

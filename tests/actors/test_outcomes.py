@@ -51,7 +51,7 @@ def test_replaying_the_rows_gives_the_live_state(asked):
 @given(identities, st.integers(0, 80))
 def test_a_snapshot_and_the_rows_after_it_give_the_live_state(asked, at):
     live, restored = Outcomes(LIMITS), Outcomes(LIMITS)
-    before, _ = run(asked[:at], live)
+    run(asked[:at], live)
     restored.restore(as_json(live.snapshot()))
     assert restored.snapshot() == live.snapshot()
     after, _ = run(asked[at:], live)

@@ -97,7 +97,9 @@ async def test_a_snapshot_is_written_every_so_many_events(autojump_clock):
             if node.store.actors[battle].snapshot is not None:
                 snapshots.add(node.store.actors[battle].snapshot.seq)
         assert len(snapshots) == 3
-        assert all(later - earlier == 10 for earlier, later in zip(sorted(snapshots), sorted(snapshots)[1:], strict=False))
+        assert all(
+            later - earlier == 10 for earlier, later in zip(sorted(snapshots), sorted(snapshots)[1:], strict=False)
+        )
 
 
 async def test_a_long_tail_is_folded_into_a_snapshot_by_the_first_read(autojump_clock):

@@ -1,6 +1,7 @@
 """An orderly stop: everything in flight lands, everybody is released, and nobody is left without a reply."""
 
 import trio
+import trio.lowlevel
 
 from gameserver.actors.messages import Show
 from gameserver.actors.ports import Accepted
@@ -77,5 +78,5 @@ async def test_a_node_that_dies_leaves_nobody_waiting_in_its_own_process(autojum
             asked += [node.do(battle), node.tell(battle, Show())]
             await trio.testing.wait_all_tasks_blocked()
             node.kill()
-            await trio.sleep(0)
+            await trio.lowlevel.checkpoint()
     assert all(each.answered for each in asked)

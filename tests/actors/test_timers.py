@@ -2,9 +2,8 @@
 
 import trio
 
-from gameserver.actors.messages import Show
+from gameserver.actors.messages import Birth, Show
 from gameserver.game.commands import CreateBattle
-from gameserver.actors.messages import Birth
 from tests.actors.node import T0, running
 
 SOON = {"idle_ms": 2_000, "sweep_interval_ms": 500}
@@ -60,7 +59,10 @@ async def test_a_battle_whose_time_is_up_finishes_with_one_score(autojump_clock)
         await trio.sleep(181)
         assert (await finished(node, battle))["state"] == "finished"
         assert len(node.store.projections["battle_scores"]) == 1
-        assert [row.topic for actor, row in node.store.outbox if actor == battle] == ["battle:created", "battle:finished"]
+        assert [row.topic for actor, row in node.store.outbox if actor == battle] == [
+            "battle:created",
+            "battle:finished",
+        ]
         assert node.store.actors[battle].wake_at_ms is None
 
 
@@ -100,7 +102,9 @@ async def test_a_timer_survives_a_commit_that_was_lost(autojump_clock):
 
 
 async def test_a_timer_that_rings_when_the_mailbox_is_full_rings_again(autojump_clock):
-    async with running(actors={"mailbox_limit": 3, "restart_backoff_ms": 20_000, "restart_backoff_max_ms": 20_000}) as node:
+    async with running(
+        actors={"mailbox_limit": 3, "restart_backoff_ms": 20_000, "restart_backoff_max_ms": 20_000}
+    ) as node:
         battle = await node.battle()
         await node.do(battle, "timer", ms=10_000).answer()
         await node.do(battle, "raise in apply").answer()

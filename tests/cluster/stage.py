@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import trio
+import trio.lowlevel
 from attrs import Factory, define, field
 
 from gameserver.actors.messages import Message
@@ -83,7 +84,9 @@ class Client:
         return [message for message in self.received if message.get("id") == number]
 
     def seqs(self, battle_id: str) -> list[int]:
-        return [each["seq"] for each in self.received if each.get("payload") and "seq" in each and battle_id in str(each)]
+        return [
+            each["seq"] for each in self.received if each.get("payload") and "seq" in each and battle_id in str(each)
+        ]
 
     def check(self) -> None:
         """Follow what came since the last check."""
@@ -126,7 +129,7 @@ class NobodyElse:
         return [None] * len(asked)
 
     async def about_battles(self, asked: Any) -> list[BattleFacts]:
-        await trio.sleep(0)
+        await trio.lowlevel.checkpoint()
         return [BattleFacts("wolves", "bears", (self.sides.get(player, "attacker"),), True) for _, player in asked]
 
     async def top(self, window: str, limit: int) -> list[Any]:

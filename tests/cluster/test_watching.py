@@ -298,4 +298,3 @@ async def test_whatever_happens_nobody_sees_a_gap_or_a_double(autojump_clock, se
             client.check()
             assert not client.connection.closed_with
             assert client.positions.get(B, node.store.actors[B].last_seq) == node.store.actors[B].last_seq
-

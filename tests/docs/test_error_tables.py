@@ -11,7 +11,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "errors.md"
 HEAD = """# Errors
 
 Every refusal has a stable `code`. Over HTTP it comes as a problem (RFC 9457) with the status below; over WebSocket as
-`{"event":"error","id":17,"payload":{"code":"…","message":"…","retryable":false}}`, with `retryAfterMs` where it is known.
+`{"event":"error","id":17,"payload":{"code":"…","message":"…","retryable":false}}`, with `retryAfterMs` where known.
 Retryable means: the same command, with the same ID or `Idempotency-Key`, may be sent again, and will not run twice.
 A mode may refuse with codes of its own; they count as 409.
 """

@@ -59,7 +59,7 @@ def holding_score(actor: Activation) -> str:
 
 async def until(postgres: Postgres, condition: str) -> None:
     with trio.fail_after(5):
-        while not (await postgres.fetch(f"SELECT ({condition})"))[0][0]:  # noqa: ASYNC110  # PostgreSQL has no event
+        while not (await postgres.fetch(f"SELECT ({condition})"))[0][0]:  # PostgreSQL has no event
             await trio.sleep(0.01)
 
 

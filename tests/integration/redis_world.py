@@ -27,7 +27,7 @@ async def opened_store(url: str) -> AsyncIterator[RedisStore]:
 async def eventually(look: Callable[[], Awaitable[Any]], what: str) -> None:
     """Returns once `look` gives something true; fails after 10 s."""
     with trio.move_on_after(10):
-        while not await look():  # noqa: ASYNC110  # what is looked for happens elsewhere
+        while not await look():  # what is looked for happens elsewhere
             await trio.sleep(0.02)
         return
     raise AssertionError(f"never came true: {what}")

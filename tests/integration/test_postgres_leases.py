@@ -86,7 +86,9 @@ async def test_retention_keeps_what_restores_an_actor(postgres: Postgres) -> Non
 
 
 async def test_retention_forgets_logins_that_expired_and_nodes_that_never_came_back(postgres: Postgres) -> None:
-    insert = "INSERT INTO refresh_tokens (id, player_id, token_hash, expires_at) VALUES ($1, $1, $2, now() + $3::interval)"
+    insert = (
+        "INSERT INTO refresh_tokens (id, player_id, token_hash, expires_at) VALUES ($1, $1, $2, now() + $3::interval)"
+    )
     await postgres.fetch(insert, new_id(), b"old", timedelta(seconds=-1))
     await postgres.fetch(insert, new_id(), b"new", timedelta(days=1))
     gone = "INSERT INTO nodes (name, incarnation, lease_until, started_at) VALUES ($1, '', now() - $2::interval, now())"

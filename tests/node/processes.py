@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import trio
 from attrs import evolve, fields
@@ -44,7 +44,7 @@ class Process:
         self.log = folder / "process.log"
         self._process: subprocess.Popen[bytes]
 
-    def __enter__(self) -> "Process":
+    def __enter__(self) -> Self:
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 self._command,

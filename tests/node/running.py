@@ -4,7 +4,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, Self
 
 import trio
 from attrs import evolve
@@ -35,7 +35,9 @@ def settings_with(**sections: dict[str, Any]) -> Settings:
     """The quick settings, changed by section."""
     plain = Settings()
     names = QUICK.keys() | sections.keys()
-    changed = {name: evolve(getattr(plain, name), **{**QUICK.get(name, {}), **sections.get(name, {})}) for name in names}
+    changed = {
+        name: evolve(getattr(plain, name), **{**QUICK.get(name, {}), **sections.get(name, {})}) for name in names
+    }
     return evolve(plain, **changed)
 
 
@@ -50,7 +52,7 @@ class NodeThread:
         self._failure: BaseException | None = None
         self.node: Node
 
-    def __enter__(self) -> "NodeThread":
+    def __enter__(self) -> Self:
         self._thread.start()
         node = self._started.get(timeout=START_DEADLINE_S)
         if isinstance(node, BaseException):

@@ -1,4 +1,4 @@
-"""Bad input over WebSocket: each mistake has its code, finds its way back, and leaves state and journal as they were."""
+"""Bad input over WebSocket: each mistake has its code, finds its way back, and leaves all as it was."""
 
 import json
 from typing import Any
@@ -27,7 +27,7 @@ def stage(node_settings):
 
 @frozen
 class Bad:
-    """One bad message of `who`; `<name>` in it stands for an ID of the stage. `answered`: the ID that the error names."""
+    """One bad message of `who`; `<name>` in it stands for an ID of the stage. `answered`: the ID in the error."""
 
     code: str
     message: str

@@ -40,9 +40,15 @@ def attack(code: str, attacker: str, defender: str, who: str, mode: str = "tirin
 
 TABLE = [
     # who are you?
-    *(Bad(code, "/battles/<running>/begin", token=token) for token, code in (
-        ("", "token_missing"), ("nonsense", "token_invalid"), ("forged", "token_invalid"), ("expired", "token_expired"),
-    )),
+    *(
+        Bad(code, "/battles/<running>/begin", token=token)
+        for token, code in (
+            ("", "token_missing"),
+            ("nonsense", "token_invalid"),
+            ("forged", "token_invalid"),
+            ("expired", "token_expired"),
+        )
+    ),
     Bad("refresh_token_invalid", "/sessions", token="", body={"refresh_token": "somebody else's"}),
     # names and groups
     Bad("username_taken", "/players", token="", body={"username": "<name of fresh>"}),

@@ -1,4 +1,4 @@
-"""Nodes as real processes: killed without a word, or asked to stop. What was acknowledged stays, and the game goes on."""
+"""Nodes as real processes: killed without a word, or asked to stop. What was acknowledged stays, and play goes on."""
 
 from pathlib import Path
 

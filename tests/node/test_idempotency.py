@@ -233,7 +233,9 @@ async def test_a_repeated_join_counts_once_against_the_limit_of_joins(node):
             first = await player.command("battle:join", {"battleId": battles[0]}, command_id=1)
             for _ in range(5):
                 assert await player.command("battle:join", {"battleId": battles[0]}, command_id=1) == first
-            for number, battle_id in enumerate(battles[1:3]):  # 0 and 1: a number that was used elsewhere is another join
+            for number, battle_id in enumerate(
+                battles[1:3]
+            ):  # 0 and 1: a number that was used elsewhere is another join
                 await player.command("battle:join", {"battleId": battle_id}, command_id=number)
             with pytest.raises(Refused, match="join_rate_limited") as limited:
                 await player.command("battle:join", {"battleId": battles[3]}, command_id=1)
@@ -242,7 +244,9 @@ async def test_a_repeated_join_counts_once_against_the_limit_of_joins(node):
 
 
 async def attacked(world: World, attacker: Person, defender: str) -> str:
-    battle = await world.post(attacker, "/battles", against({"attacker": await world.group(attacker), "defender": defender}))
+    battle = await world.post(
+        attacker, "/battles", against({"attacker": await world.group(attacker), "defender": defender})
+    )
     battle_id: str = battle["id"]
     return battle_id
 

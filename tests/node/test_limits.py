@@ -70,6 +70,7 @@ async def test_a_client_that_never_reads_is_closed_and_nobody_else_notices(node)
             connected(world.websocket_port, "/ws", bearer(duel.defenders[0]), receive_buffer=4_096) as deaf,
             undisturbed(player),
         ):
+
             async def is_closed() -> bool:
                 await deaf.send(b"".join(message(1, "battle:watch", duel.battle_id) for _ in range(200)))
                 return (await world.stats())["websocket"]["slow_consumers_total"] > slow_before
@@ -123,7 +124,9 @@ async def test_a_flood_is_refused_then_cut_off_and_nobody_else_notices(node_sett
                 assert (await player.attack(duel.battle_id))["seq"]
 
 
-async def test_beyond_so_many_unanswered_commands_the_next_are_refused_and_can_be_tried_again(node_settings, monkeypatch):
+async def test_beyond_so_many_unanswered_commands_the_next_are_refused_and_can_be_tried_again(
+    node_settings, monkeypatch
+):
     let_go = trio.Event()
     append = PostgresJournal.append
 

@@ -36,7 +36,7 @@ async def readiness(running: NodeThread) -> list[str]:
     return reasons
 
 
-# -- Redis --------------------------------------------------------------------------------------------------------------
+# -- Redis ------------------------------------------------------------------------------------------------------------
 
 
 async def won_by(world: World, duel: Duel) -> int:
@@ -78,19 +78,18 @@ async def test_the_game_goes_on_without_redis_and_leaderboards_are_answered_all_
     node_settings, redis_server, embedded_valkey
 ):
     with NodeThread(node_settings(), [TIRELESS]) as running:
-        async with world_of(running) as world:
-            async with world.connected(await world.person(), seen := Witness()):
-                os.kill(embedded_valkey.pid, signal.SIGKILL)
-                try:
-                    await eventually(lambda: is_available(world, False), "Redis is known to be away")
-                    duel = await world.duel(mode="tireless")
-                    score = await won_by(world, duel)
-                    await eventually(lambda: standing(world, duel, score), "PostgreSQL answers")
-                    await eventually(lambda: any(e["payload"] for e in seen.of("leaderboard")), "everybody is told")
-                finally:
-                    embedded_valkey.restart()
-                await eventually(lambda: is_available(world, True), "Redis is back")
-                await eventually(lambda: answered_by_redis(world, duel, score), "Redis answers again")
+        async with world_of(running) as world, world.connected(await world.person(), seen := Witness()):
+            os.kill(embedded_valkey.pid, signal.SIGKILL)
+            try:
+                await eventually(lambda: is_available(world, False), "Redis is known to be away")
+                duel = await world.duel(mode="tireless")
+                score = await won_by(world, duel)
+                await eventually(lambda: standing(world, duel, score), "PostgreSQL answers")
+                await eventually(lambda: any(e["payload"] for e in seen.of("leaderboard")), "everybody is told")
+            finally:
+                embedded_valkey.restart()
+            await eventually(lambda: is_available(world, True), "Redis is back")
+            await eventually(lambda: answered_by_redis(world, duel, score), "Redis answers again")
 
 
 async def is_available(world: World, wanted: bool) -> bool:
@@ -103,7 +102,7 @@ async def answered_by_redis(world: World, duel: Duel, score: int) -> bool:
     return is_right and (await world.stats())["redis"]["leaderboards_answered_by_postgres"] == before
 
 
-# -- PostgreSQL -----------------------------------------------------------------------------------------------------------
+# -- PostgreSQL -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
@@ -160,7 +159,9 @@ async def test_a_node_that_lost_its_lease_drops_its_actors_registers_anew_and_pl
             async with fighting(world, duel) as fighters:
                 epoch = (await world.inspected(duel.battle_id))["actor"]["epoch"]
                 name = running.settings.node.name
-                usurper = "UPDATE nodes SET incarnation = 'another', lease_until = now() + interval '1 h' WHERE name = $1"
+                usurper = (
+                    "UPDATE nodes SET incarnation = 'another', lease_until = now() + interval '1 h' WHERE name = $1"
+                )
                 await world.rows(usurper, name)
                 await eventually(lambda: readiness(running), "the node is not ready")
                 await eventually(lambda: is_ready(running), "the node is ready again")

@@ -35,7 +35,10 @@ async def test_the_game_in_the_readme_is_played_to_its_end(node_settings, dragon
         async with world_of(running) as world:
             duel = await world.duel(mode="dragon")
             thief, rival = duel.attackers[0], duel.defenders[0]
-            async with world.connected(thief, mine := Witness()) as player, world.connected(rival, theirs := Witness()) as other:
+            async with (
+                world.connected(thief, mine := Witness()) as player,
+                world.connected(rival, theirs := Witness()) as other,
+            ):
                 await player.watch(duel.battle_id)
                 shown = (await other.watch(duel.battle_id))["state"]["play"]
                 assert shown["hidden"] == {"attacker": 0, "defender": 0}
@@ -47,7 +50,9 @@ async def test_the_game_in_the_readme_is_played_to_its_end(node_settings, dragon
             assert (finished["winnerGroupId"], finished["reason"]) == (duel.groups["attacker"], "rich")
             assert finished["players"] == {thief.id: finished["score"], rival.id: 0}
             assert finished["score"] >= ENOUGH
-            assert [event["seq"] for event in theirs.of("battle:loot")] == [event["seq"] for event in mine.of("battle:loot")]
+            assert [event["seq"] for event in theirs.of("battle:loot")] == [
+                event["seq"] for event in mine.of("battle:loot")
+            ]
             await eventually(lambda: leads(world, duel, finished["score"]), "the thieves lead the leaderboard")
 
 

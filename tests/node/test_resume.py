@@ -128,6 +128,9 @@ async def test_all_connections_of_a_player_get_the_events_of_the_battle_that_one
                 for witness in (phone, tablet):
                     await witness.until_seq(duel.battle_id, last)
                     assert [e["event"] for e in witness.battle(duel.battle_id) if e["event"] != "battle:settled"] == [
-                        "battle:join", "battle:begin", "battle:attack", "battle:attack"
+                        "battle:join",
+                        "battle:begin",
+                        "battle:attack",
+                        "battle:attack",
                     ]
                     assert witness.seqs(duel.battle_id) == list(range(joined, last + 1))

@@ -170,7 +170,16 @@ class World:
 
     async def written(self) -> dict[str, int]:
         """How many rows there are of everything that a command could leave behind."""
-        tables = ("journal", "actors", "players", "groups", "group_members", "battles", "battle_members", "battle_scores")
+        tables = (
+            "journal",
+            "actors",
+            "players",
+            "groups",
+            "group_members",
+            "battles",
+            "battle_members",
+            "battle_scores",
+        )
         counts = ", ".join(f"(SELECT count(*) FROM {table}) AS {table}" for table in tables)
         return dict((await self.rows(f"SELECT {counts}"))[0])
 
