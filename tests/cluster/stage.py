@@ -159,6 +159,7 @@ class Stage:
         limits = self.node.settings.websocket
         session = Session(identified, connection, self.gateway, self.sessions.outgoing, limits)
         session.on_open()
+        session.flush()
         self.clients.append(client := Client(session, connection))
         return client
 

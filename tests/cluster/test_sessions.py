@@ -5,6 +5,8 @@ import json
 import pytest
 import trio
 
+from gameserver.actors.messages import Birth
+from gameserver.game.commands import CreateGroup
 from gameserver.protocol.close_codes import CloseCode
 from tests.cluster.stage import staged
 
@@ -92,12 +94,9 @@ async def test_a_stranger_to_the_battle_cannot_play(autojump_clock):
 
 async def test_a_group_is_no_battle_to_watch(autojump_clock):
     async with staged() as stage:
-        await stage.node.groups()
-        group = stage.node.store.actors["wolves"]
-        stage.node.store.actors[B] = group
+        await stage.node.tell(B, CreateGroup(B, "Wolves", "ann"), birth=Birth("group")).answer()
         eve = stage.client("eve")
-        assert await stage.code(eve, eve.say("battle:watch", B)) in {"battle_not_found", "actor_restarting"}
-        del stage.node.store.actors[B]
+        assert await stage.code(eve, eve.say("battle:watch", B)) == "battle_not_found"
 
 
 async def test_a_connection_is_greeted_and_answered(autojump_clock):

@@ -104,6 +104,7 @@ async def test_a_second_resume_takes_the_place_of_the_first(autojump_clock):
         eve.say("battle:watch", B, after=1)
         await trio.sleep(0.1)
         eve.say("battle:watch", B, after=2)
+        await trio.sleep(0.1)
         hit = stage.node.do(B)
         await trio.sleep(3)
         assert hit.answered
