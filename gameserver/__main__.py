@@ -52,10 +52,11 @@ def _parser() -> argparse.ArgumentParser:
         name: commands.add_parser(name, help=text, description=text, add_help=name not in ("play", "loadtest"))
         for name, text in COMMANDS.items()
     }
-    for name in ("up", "node"):
+    for name in ("up", "node", "replay"):
         parsers[name].add_argument("--rules", type=Path, metavar="FILE", help="a Python file with the rules of a mode")
     parsers["up"].add_argument("--reload", action="store_true", help="start the node again when a source file changes")
     parsers["replay"].add_argument("battle", metavar="BATTLE", help="the battle's ID")
+    parsers["replay"].add_argument("--step", action="store_true", help="wait for Enter after each event")
     return parser
 
 

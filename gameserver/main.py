@@ -9,6 +9,7 @@ its lease. Nothing that was acknowledged depends on any of this: a node may as w
 """
 
 import contextlib
+import resource
 import signal
 from collections.abc import AsyncIterator
 from functools import partial
@@ -71,10 +72,17 @@ log = structlog.get_logger()
 def run(settings: Settings, rules_path: Path | None) -> None:
     """Run a node until SIGINT or SIGTERM. Raises ConfigError, StartError."""
     configure_logging(settings.node)
+    _allow_open_files()
     try:
         trio.run(partial(_run_until_signal, settings, load_rules(rules_path)))
     except BaseExceptionGroup as group:
         raise _alone(group) from None
+
+
+def _allow_open_files() -> None:
+    """As many as the system lets us have: each connection is one, and the usual 1,024 would be the first limit met."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _alone(group: BaseException) -> BaseException:

@@ -1,4 +1,4 @@
-"""gameserver replay BATTLE"""
+"""gameserver replay BATTLE [--step] [--rules FILE]"""
 
 import argparse
 
@@ -7,4 +7,4 @@ from gameserver.config import Settings
 
 
 def run(settings: Settings, options: argparse.Namespace) -> int:
-    return replay.run(settings, options.battle)
+    return replay.run(settings, options.battle, step=options.step, rules=options.rules)

@@ -17,10 +17,10 @@ class Announcements:
     leaderboards: Leaderboards
 
     async def battle_created(self, news: News) -> None:
-        """Tell the connected members of both groups."""
+        """Tell the connected members of both groups. Not part of the battle's stream, so without a seq."""
         groups = [news.payload["attacker"], news.payload["defender"]]
         members = await self.facts.members_among(groups, self.sessions.players())
-        frame = text_frame(encode({"event": "battle:created", "seq": news.seq, "payload": news.payload}))
+        frame = text_frame(encode({"event": "battle:created", "payload": news.payload}))
         for player_id in members:
             for session in self.sessions.of_player(player_id):
                 session.queue(frame)

@@ -127,7 +127,6 @@ async def test_a_flood_is_refused_then_cut_off_and_nobody_else_notices(node_sett
 async def test_beyond_so_many_unanswered_commands_the_next_are_refused_and_can_be_tried_again(
     node_settings, monkeypatch
 ):
-    let_go = trio.Event()
     append = PostgresJournal.append
 
     async def hesitate(journal, entries):
@@ -152,7 +151,6 @@ async def test_beyond_so_many_unanswered_commands_the_next_are_refused_and_can_b
                     nursery.start_soon(attack, number)
             assert sum(code == "too_many_in_flight" for code in outcomes.values()) == 6
             assert "accepted" in outcomes.values()
-            let_go.set()
 
 
 async def test_a_connection_watches_so_many_battles_and_one_that_is_over_makes_room(node_settings):

@@ -1,98 +1,172 @@
 """A battle from the first registration to the leaderboard, as its players, their group and a spectator see it."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import trio
+from attrs import frozen
+
+from gameserver.client.player import Event, Player
+from tests.node.modes import TIRELESS
 from tests.node.running import NodeThread
-from tests.node.world import Witness, against, world_of
+from tests.node.world import Person, Witness, World, against, eventually, world_of
 
-FREE = {"creation_interval_ms": 0, "attack_cooldown_ms": 0, "minimum_duration_ms": 0, "joins_period_ms": 1}
+FREE = {"creation_interval_ms": 0, "attack_cooldown_ms": 0, "minimum_duration_ms": 0}
+PUSH_INTERVAL_MS = 400
 
 
-async def test_a_battle_from_registration_to_the_leaderboard(node_settings):
-    settings = node_settings(guards=FREE)
-    with NodeThread(settings) as running:
-        async with world_of(running) as world:
-            ada, bob, cleo, dan = [await world.person() for _ in range(4)]
-            groups = {"attacker": await world.group(ada, cleo), "defender": await world.group(bob)}
-            seen = {person.name: Witness() for person in (ada, bob, cleo, dan)}
-            async with (
-                world.connected(ada, seen[ada.name]) as first,
-                world.connected(bob, seen[bob.name]) as second,
-                world.connected(cleo, seen[cleo.name]),
-                world.connected(dan, seen[dan.name]) as spectator,
-            ):
-                assert first.hello.player_id == ada.id
-                assert first.hello.node == settings.node.name
-                assert (await first.ping())["serverTimeMs"] >= first.hello.server_time_ms
-                assert (await seen[ada.name].until("leaderboard"))["payload"] == []
+@frozen
+class Cast:
+    """Ada attacks Bob's group; Cleo is in Ada's group and only looks on; Dan is a stranger who watches."""
 
-                battle = await world.post(ada, "/battles", against(groups))
-                battle_id = battle["id"]
-                assert battle["state"] == "pending"
-                assert battle["websocket_url"] == world.websocket_url
-                for witness in (seen[ada.name], seen[bob.name], seen[cleo.name]):
-                    created = (await witness.until("battle:created"))["payload"]
-                    assert created["battleId"] == battle_id
-                    assert created["attacker"], created["defender"] == (groups["attacker"], groups["defender"])
+    world: World
+    people: dict[str, Person]
+    sockets: dict[str, Player]
+    seen: dict[str, Witness]
+    groups: dict[str, str]
 
-                shown = await spectator.watch(battle_id)
-                assert shown["state"]["state"] == "pending"
-                joined = await second.join(battle_id)
-                begun = await first.begin(battle_id)
-                assert begun["seq"] > joined["seq"] > 0
-                await first.guard(battle_id)
-                struck = await second.attack(battle_id)
-                await seen[dan.name].until_seq(battle_id, struck["seq"])
-                await first.finish(battle_id)
-                ends = [
-                    await witness.until("battle:finished")
-                    for witness in (seen[ada.name], seen[bob.name], seen[dan.name])
-                ]
-                assert ends[0] == ends[1] == ends[2]
 
-                journal = list(await world.journal(battle_id))
-                played = [event["event"] for event in journal if event["event"] != "battle:settled"]
-                assert played == [
-                    "battle:created",
-                    "battle:join",
-                    "battle:join",
-                    "battle:begin",
-                    "battle:guard",
-                    "battle:attack",
-                    "battle:stop",
-                    "battle:finished",
-                ]
-                assert "damage" in journal[struck["seq"] - 1]["payload"]
-                ends_at = ends[0]["seq"]
-                for name, since in ((ada.name, 2), (bob.name, joined["seq"]), (dan.name, shown["seq"] + 1)):
-                    got = [
-                        e
-                        for e in seen[name].battle(battle_id)
-                        if e["event"] != "battle:created" and e["seq"] <= ends_at
-                    ]
-                    assert got == [e for e in journal if since <= e["seq"] <= ends_at], name
-                assert seen[cleo.name].battle(battle_id) == seen[cleo.name].of("battle:created")
-                assert seen[dan.name].of("battle:created") == []
+@asynccontextmanager
+async def cast_of(running: NodeThread) -> AsyncIterator[Cast]:
+    """Everybody is registered, in a group, connected and greeted."""
+    async with world_of(running) as world:
+        people = {name: await world.person() for name in ("ada", "bob", "cleo", "dan")}
+        seen = {name: Witness() for name in people}
+        groups = {
+            "attacker": await world.group(people["ada"], people["cleo"]),
+            "defender": await world.group(people["bob"]),
+        }
+        async with (
+            world.connected(people["ada"], seen["ada"]) as ada,
+            world.connected(people["bob"], seen["bob"]) as bob,
+            world.connected(people["cleo"], seen["cleo"]) as cleo,
+            world.connected(people["dan"], seen["dan"]) as dan,
+        ):
+            yield Cast(world, people, {"ada": ada, "bob": bob, "cleo": cleo, "dan": dan}, seen, groups)
 
-                score = ends[0]["payload"]["score"]
-                winner = ends[0]["payload"]["winnerGroupId"]
-                assert winner == groups["defender"]
-                assert score == journal[struck["seq"] - 1]["payload"]["damage"]
-                place = {
-                    "rank": 1,
-                    "groupId": winner,
-                    "name": (await world.get(ada, f"/groups/{winner}"))["name"],
-                    "score": score,
-                }
-                for witness in seen.values():
-                    assert (await witness.until("leaderboard", 2))["payload"] == [place]
 
-            (row,) = await world.get(ada, "/leaderboards?window=24h")
-            assert (row["rank"], row["group_id"], row["score"]) == (1, winner, score)
-            after = await world.get(bob, f"/battles/{battle_id}")
-            assert (after["state"], after["winner_group_id"], after["score"]) == ("finished", winner, score)
-            assert [each["id"] for each in (await world.get(bob, "/players/me/battles"))["items"]] == [battle_id]
-            assert (await world.get(bob, "/players/me"))["achieved"] == score
-            members = (await world.get(ada, f"/battles/{battle_id}/members"))["items"]
-            assert {(m["player_id"], m["role"], m["side"]) for m in members} == {
-                (ada.id, "initiator", "attacker"),
-                (bob.id, "participant", "defender"),
-            }
+async def created(cast: Cast) -> str:
+    """Ada starts a battle; everybody in the two groups hears of it."""
+    battle = await cast.world.post(cast.people["ada"], "/battles", against(cast.groups))
+    assert (battle["state"], battle["websocket_url"]) == ("pending", cast.world.websocket_url)
+    for name in ("ada", "bob", "cleo"):
+        payload = (await cast.seen[name].until("battle:created"))["payload"]
+        assert (payload["battleId"], payload["initiator"]) == (battle["id"], cast.people["ada"].id)
+        assert {side: payload[side] for side in cast.groups} == cast.groups
+    battle_id: str = battle["id"]
+    return battle_id
+
+
+async def fought(cast: Cast, battle_id: str) -> dict[str, int]:
+    """Dan watches, Bob joins, both fight, Ada ends it; gives the seq of the first event that each of them is due."""
+    ada, bob, dan = (cast.sockets[name] for name in ("ada", "bob", "dan"))
+    shown = await dan.watch(battle_id)
+    assert shown["state"]["state"] == "pending"
+    joined = await bob.join(battle_id)
+    await ada.begin(battle_id)
+    await ada.guard(battle_id)
+    await bob.attack(battle_id)
+    await ada.finish(battle_id)
+    return {"ada": 2, "bob": joined["seq"], "dan": shown["seq"] + 1}
+
+
+async def test_whoever_connects_is_greeted_shown_the_leaderboard_and_answered(node_settings):
+    with NodeThread(node_settings()) as running:
+        async with cast_of(running) as cast:
+            ada = cast.sockets["ada"]
+            assert (ada.hello.player_id, ada.hello.node) == (cast.people["ada"].id, running.settings.node.name)
+            assert (await ada.ping())["serverTimeMs"] >= ada.hello.server_time_ms
+            assert cast.seen["ada"].events == [{"event": "leaderboard", "payload": []}]
+
+
+async def test_members_and_spectators_see_every_event_of_the_battle_in_the_journals_words_and_order(node_settings):
+    with NodeThread(node_settings(guards=FREE)) as running:
+        async with cast_of(running) as cast:
+            battle_id = await created(cast)
+            due = await fought(cast, battle_id)
+            end = {name: (await cast.seen[name].until("battle:finished"))["seq"] for name in due}
+            journal = await cast.world.journal(battle_id)
+            assert [name for name in names_of(journal) if name != "battle:settled"] == [
+                *("battle:created", "battle:join", "battle:join", "battle:begin"),
+                *("battle:guard", "battle:attack", "battle:stop", "battle:finished"),
+            ]
+            for name, first in due.items():
+                told = [event for event in cast.seen[name].battle(battle_id) if event["event"] != "battle:created"]
+                assert until(told, end[name]) == [e for e in until(journal, end[name]) if e["seq"] >= first], name
+            assert names_of(cast.seen["cleo"].battle(battle_id)) == ["battle:created"]
+            assert cast.seen["dan"].of("battle:created") == []
+
+
+def names_of(events: list[Event]) -> list[str]:
+    return [event["event"] for event in events]
+
+
+def until(events: list[Event], seq: int) -> list[Event]:
+    """Without what follows later, when the groups confirm that they know of the end."""
+    return [event for event in events if event["seq"] <= seq]
+
+
+async def test_what_a_battle_earned_is_on_the_leaderboard_in_the_lists_and_told_to_everybody(node_settings):
+    with NodeThread(node_settings(guards=FREE)) as running:
+        async with cast_of(running) as cast:
+            battle_id = await created(cast)
+            await fought(cast, battle_id)
+            finished = (await cast.seen["bob"].until("battle:finished"))["payload"]
+            (attack,) = cast.seen["bob"].of("battle:attack")
+            assert finished["winnerGroupId"] == cast.groups["defender"]
+            assert finished["score"] == attack["payload"]["damage"] > 0
+            await on_the_leaderboard(cast, finished)
+            await in_the_lists(cast, battle_id, finished)
+
+
+async def on_the_leaderboard(cast: Cast, finished: dict[str, Any]) -> None:
+    winner, bob = finished["winnerGroupId"], cast.people["bob"]
+    name = (await cast.world.get(bob, f"/groups/{winner}"))["name"]
+    place = {"rank": 1, "groupId": winner, "name": name, "score": finished["score"]}
+    for witness in cast.seen.values():
+        assert (await witness.until("leaderboard", 2))["payload"] == [place]
+    for window in ("24h", "all"):
+        shown = await cast.world.get(bob, f"/leaderboards?window={window}")
+        assert shown == [{"rank": 1, "group_id": winner, "name": name, "score": finished["score"]}]
+
+
+async def in_the_lists(cast: Cast, battle_id: str, finished: dict[str, Any]) -> None:
+    ada, bob = cast.people["ada"], cast.people["bob"]
+    battle = await cast.world.get(ada, f"/battles/{battle_id}")
+    assert (battle["state"], battle["reason"], battle["score"]) == ("finished", "called", finished["score"])
+    assert battle["winner_group_id"] == finished["winnerGroupId"]
+    members = (await cast.world.get(ada, f"/battles/{battle_id}/members"))["items"]
+    assert {(each["player_id"], each["role"], each["side"]) for each in members} == {
+        (ada.id, "initiator", "attacker"),
+        (bob.id, "participant", "defender"),
+    }
+    assert (await cast.world.get(bob, "/players/me/battles"))["items"] == [battle]
+    assert (await cast.world.get(bob, "/players/me"))["achieved"] == finished["players"][bob.id]
+
+
+async def test_however_fast_it_changes_the_leaderboard_is_pushed_at_most_once_per_interval(node_settings):
+    settings = node_settings(guards=FREE, leaderboard={"push_interval_ms": PUSH_INTERVAL_MS})
+    with NodeThread(settings, [TIRELESS]) as running:
+        async with world_of(running) as world, world.connected(await world.person(), seen := Witness()):
+            await seen.until("leaderboard")
+            began = trio.current_time()
+            scores = [await scored(world) for _ in range(8)]
+            await eventually(lambda: shown_last(seen, scores), "all scores are shown")
+            intervals = (trio.current_time() - began) * 1_000 / PUSH_INTERVAL_MS
+            assert 1 <= len(seen.of("leaderboard")) - 1 <= intervals + 1
+
+
+def shown_last(seen: Witness, scores: list[int]) -> bool:
+    payload = seen.of("leaderboard")[-1]["payload"]
+    return [place["score"] for place in payload] == sorted(scores, reverse=True)
+
+
+async def scored(world: World) -> int:
+    """The score of a battle that two fresh groups have fought just now."""
+    duel = await world.duel(mode="tireless")
+    async with world.connected(duel.attackers[0]) as player:
+        await player.attack(duel.battle_id)
+    await world.finish(duel)
+    score: int = (await world.get(duel.attackers[0], duel.path))["score"]
+    return score
