@@ -75,13 +75,16 @@ async def test_storage_that_is_away_at_the_release_refuses_who_waits_and_loses_n
         battle = await node.battle()
         await node.do(battle).answer()
 
+        releasing = trio.Event()
+
         async def away(*_):
+            releasing.set()
             await trio.sleep(1)
             raise StorageUnavailable("away")
 
         with monkeypatch.context() as patch:
             patch.setattr(type(node.journal), "save_snapshot", away)
-            await trio.sleep(3)
+            await releasing.wait()
             waiting = node.tell(battle, Show())
             assert await waiting.code() == "storage_unavailable"
         assert await node.done(battle) == ["hit"]

@@ -1,5 +1,6 @@
 """Whatever is asked twice under one identity takes effect once, and is answered twice in the same words."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -153,23 +154,17 @@ async def at_once(asks: list[Ask], key: str) -> list[Any]:
 
 
 async def settled(world: World) -> dict[str, int]:
-    """What is written, once the groups have heard of their battles and nothing is on its way any more."""
-    unsettled = "SELECT 1 FROM outbox"
-    await eventually(lambda: _none(world, unsettled), "all news are delivered")
-    seen: dict[str, int] = {}
-
-    async def is_still() -> bool:
-        nonlocal seen
-        before, seen = seen, await world.written()
-        await trio.sleep(0.05)
-        return before == seen
-
-    await eventually(is_still, "nothing is written any more")
-    return seen
+    """What is written, once groups and battles have confirmed to each other all that they had to."""
+    await eventually(lambda: nothing_is_on_its_way(world), "everything is confirmed")
+    return await world.written()
 
 
-async def _none(world: World, query: str) -> bool:
-    return not await world.rows(query)
+async def nothing_is_on_its_way(world: World) -> bool:
+    """A battle tells one group of its beginning and both of its end; a group's intention is confirmed once."""
+    found = Counter(event["event"] for event in await world.journal())
+    told = found["battle:created"] + 2 * found["battle:finished"]
+    confirmed = found["group:battle-confirmed"] + found["group:battle-withdrawn"]
+    return (found["battle:settled"], confirmed) == (told, found["group:battle-intended"])
 
 
 # -- command IDs ------------------------------------------------------------------------------------------------------

@@ -54,7 +54,7 @@ async def test_resuming_in_the_thick_of_a_battle_leaves_neither_gap_nor_double(n
                 nursery.start_soon(keep_attacking, other)
                 seqs = await come_and_go(world, duel, spectator, times=25)
                 over.set()
-            assert seqs == list(range(2, len(seqs) + 2))  # the creation, 1, is not counted: groups are told of it apart
+            assert seqs == list(range(1, len(seqs) + 1))
 
 
 async def come_and_go(world: World, duel: Duel, spectator, times: int) -> list[int]:

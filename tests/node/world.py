@@ -66,11 +66,11 @@ class Witness:
         return [event for event in self.events if event["event"] == name]
 
     def battle(self, battle_id: str) -> list[Event]:
-        """The battle's own events; its creation is told to its groups, and to nobody else."""
-        return [e for e in self.events if "seq" in e and e["payload"]["battleId"] == battle_id]
+        """The battle's own stream: what has a seq. Groups are told of its creation apart from that."""
+        return [event for event in self.events if "seq" in event and event["payload"]["battleId"] == battle_id]
 
     def seqs(self, battle_id: str) -> list[int]:
-        return [event["seq"] for event in self.battle(battle_id) if event["event"] != "battle:created"]
+        return [event["seq"] for event in self.battle(battle_id)]
 
     async def until(self, name: str, count: int = 1) -> Event:
         await eventually(lambda: len(self.of(name)) >= count, f"{count} times {name}; there was {self._names()}")
@@ -163,10 +163,10 @@ class World:
     async def rows(self, query: str, *args: Any) -> list[Any]:
         return await rows(self.database_url, query, *args)
 
-    async def journal(self, actor_id: str) -> list[Event]:
-        """The actor's public events, in order."""
-        found = await self.rows("SELECT public FROM journal WHERE actor_id = $1 ORDER BY seq", actor_id)
-        return [decode(line) for row in found for line in row["public"].split(b"\n")]
+    async def journal(self, actor_id: str | None = None) -> list[Event]:
+        """The public events of one actor, or of all, each actor's in order."""
+        query = "SELECT public FROM journal WHERE $1::uuid IS NULL OR actor_id = $1 ORDER BY actor_id, seq"
+        return [decode(line) for row in await self.rows(query, actor_id) for line in row["public"].split(b"\n")]
 
     async def written(self) -> dict[str, int]:
         """How many rows there are of everything that a command could leave behind."""
