@@ -10,7 +10,7 @@ from attrs import evolve
 from gameserver.errors import Refused
 from gameserver.net.tokens import Claims, Tokens, bearer, hashed
 
-TOKENS = Tokens("one secret", 60)
+TOKENS = Tokens("one secret", 3_600)
 CLAIMS = TOKENS.claims("player", "session")
 
 

@@ -67,6 +67,7 @@ async def test_redis_can_be_wiped_during_play_and_is_filled_again(node_settings,
             await eventually(lambda: standing(world, before, score), "the leaderboard is as it was")
             await eventually(lambda: filled_again(redis_server, running), "the leaderboard is in Redis")
             await check_nothing_lost(world, fighters)
+            print("REFUSALS", [(f.refusals) for f in fighters])
 
 
 def filled_again(redis_server: str, running: NodeThread) -> bool:
@@ -115,12 +116,17 @@ async def test_postgres_may_restart_during_play_and_nothing_acknowledged_is_lost
                 os.kill(embedded_postgres.pid, end)
                 try:
                     await eventually(lambda: not embedded_postgres.alive, "PostgreSQL has ended")
-                    await trio.sleep(0.2)  # commands run into it meanwhile
+                    await eventually(lambda: is_felt(world, fighters), "commands are refused, or wait")
                 finally:
                     embedded_postgres.restart()
                 await until_fought(fighters, 20)
             await check_nothing_lost(world, fighters)
+            print("REFUSALS", [(f.refusals) for f in fighters])
             assert (await world.duel()).battle_id
+
+
+async def is_felt(world: World, fighters: list[Fighter]) -> bool:
+    return any(fighter.refusals for fighter in fighters) or (await world.stats())["commits"]["events_waiting"] > 0
 
 
 async def test_without_postgres_for_longer_than_the_lease_the_node_says_that_it_is_not_ready_and_recovers(
@@ -168,6 +174,7 @@ async def test_a_node_that_lost_its_lease_drops_its_actors_registers_anew_and_pl
                 await until_fought(fighters, 5)
                 assert (await world.inspected(duel.battle_id))["actor"]["epoch"] > epoch
             await check_nothing_lost(world, fighters)
+            print("REFUSALS", [(f.refusals) for f in fighters])
 
 
 async def test_a_lease_that_ran_out_unnoticed_is_renewed_if_nobody_took_it(node_settings):
@@ -181,3 +188,4 @@ async def test_a_lease_that_ran_out_unnoticed_is_renewed_if_nobody_took_it(node_
                 await until_fought(fighters, 5)
             assert (await world.duel()).battle_id
             await check_nothing_lost(world, fighters)
+            print("REFUSALS", [(f.refusals) for f in fighters])
