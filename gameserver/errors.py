@@ -160,3 +160,6 @@ class OwnedElsewhere(JournalError):
 
 class LeaseLost(JournalError):
     """This node holds no live lease, so it may not own actors."""
+
+    def __init__(self, node: str) -> None:
+        super().__init__(f"{node} holds no lease")

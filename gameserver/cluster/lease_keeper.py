@@ -17,6 +17,9 @@ from gameserver.errors import JournalError, LeaseLost
 
 log = structlog.get_logger()
 
+HURRY = 5
+"""After a renewal that failed, the next comes so many times sooner."""
+
 
 class CorrectedClock:
     """This node's clock, moved by what PostgreSQL's clock was seen to differ."""
@@ -39,6 +42,7 @@ class LeaseKeeper:
         self._to_tell: list[Callable[[], None]] = []
         self._lease: Lease | None = None
         self._good_until = 0.0
+        self._keeping = trio.CancelScope()
 
     @property
     def held(self) -> bool:
@@ -58,24 +62,30 @@ class LeaseKeeper:
         """Started once the first lease is held. Raises StorageUnavailable if that one cannot be had."""
         await self._register()
         task_status.started()
-        while True:
-            await self._pause()
-            try:
-                await self._renew()
-            except JournalError as error:
-                log.warning("lease.not_renewed", error=str(error))
-            if not self.held:
-                self._lose()
+        pause_s = self._settings.lease_renew_ms / 1000
+        with self._keeping:
+            while True:
+                await self._pause(pause_s)
+                pause_s = self._settings.lease_renew_ms / 1000
+                try:
+                    await self._renew()
+                except JournalError as error:
+                    log.warning("lease.not_renewed", error=str(error))
+                    pause_s /= HURRY
+                if not self.held:
+                    self._lose()
 
-    async def _pause(self) -> None:
+    async def _pause(self, pause_s: float) -> None:
         """Not beyond the lease's end: it must not go unnoticed."""
-        next_at = trio.current_time() + self._settings.lease_renew_ms / 1000
+        next_at = trio.current_time() + pause_s
         await trio.sleep_until(min(next_at, self._good_until) if self.held else next_at)
 
     async def resign(self) -> None:
-        if self._lease is not None:
-            await self._leases.resign(self._lease)
-            self._lease = None
+        """For good: `run` ends, lest it register anew."""
+        self._keeping.cancel()
+        lease, self._lease = self._lease, None
+        if lease is not None:
+            await self._leases.resign(lease)
 
     async def _register(self) -> None:
         asked_at, asked_at_ms = trio.current_time(), time.time_ns() // 1_000_000

@@ -18,7 +18,7 @@ from gameserver.cluster.sessions import Sessions
 from gameserver.cluster.watches import Watches
 from gameserver.protocol.close_codes import CloseCode
 from gameserver.protocol.session import Identified, Session
-from tests.actors.node import Node, VirtualClock, running
+from tests.actors.node import Node, VirtualClock, running, settings_with
 
 
 def unframe(data: bytes) -> list[Any]:
@@ -71,6 +71,7 @@ class Client:
 
     def raw(self, data: bytes) -> Any:
         """What is said to a text that may be wrong."""
+        self.session.flush()
         before = len(self.received)
         self.session.on_text(data)
         self.session.flush()
@@ -182,8 +183,6 @@ async def staged(**sections: Any) -> AsyncIterator[Stage]:
     sections.setdefault("websocket", {}).setdefault("messages_per_second", 0)
     others, router = NobodyElse(), LateRouter()
     sessions = Sessions(others)
-    from tests.actors.node import settings_with
-
     settings = settings_with(**sections)
     watches = Watches(sessions, settings.websocket)
     async with running(then=watches, **sections) as node, trio.open_nursery() as nursery:

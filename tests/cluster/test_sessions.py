@@ -159,13 +159,3 @@ async def test_what_is_queued_leaves_before_the_close(autojump_clock):
         assert stage.sessions.disconnect("ann") == 1
         assert [message["event"] for message in ann.received] == ["hello", "leaderboard"]
         assert ann.connection.closed_with == [CloseCode.DISCONNECTED]
-
-
-async def test_a_node_that_stops_answers_the_calls_that_wait_for_facts(autojump_clock):
-    async with staged() as stage:
-        await stage.node.battle(B)
-        eve = stage.client("eve")
-        number = eve.say("battle:join", B)
-        stage.node.nursery.start_soon(trio.sleep, 0)
-        await stage.settle()
-        assert (await stage.answer(eve, number))["event"] == "reply"

@@ -67,7 +67,6 @@ async def test_redis_can_be_wiped_during_play_and_is_filled_again(node_settings,
             await eventually(lambda: standing(world, before, score), "the leaderboard is as it was")
             await eventually(lambda: filled_again(redis_server, running), "the leaderboard is in Redis")
             await check_nothing_lost(world, fighters)
-            print("REFUSALS", [(f.refusals) for f in fighters])
 
 
 def filled_again(redis_server: str, running: NodeThread) -> bool:
@@ -121,7 +120,6 @@ async def test_postgres_may_restart_during_play_and_nothing_acknowledged_is_lost
                     embedded_postgres.restart()
                 await until_fought(fighters, 20)
             await check_nothing_lost(world, fighters)
-            print("REFUSALS", [(f.refusals) for f in fighters])
             assert (await world.duel()).battle_id
 
 
@@ -174,7 +172,6 @@ async def test_a_node_that_lost_its_lease_drops_its_actors_registers_anew_and_pl
                 await until_fought(fighters, 5)
                 assert (await world.inspected(duel.battle_id))["actor"]["epoch"] > epoch
             await check_nothing_lost(world, fighters)
-            print("REFUSALS", [(f.refusals) for f in fighters])
 
 
 async def test_a_lease_that_ran_out_unnoticed_is_renewed_if_nobody_took_it(node_settings):
@@ -188,4 +185,3 @@ async def test_a_lease_that_ran_out_unnoticed_is_renewed_if_nobody_took_it(node_
                 await until_fought(fighters, 5)
             assert (await world.duel()).battle_id
             await check_nothing_lost(world, fighters)
-            print("REFUSALS", [(f.refusals) for f in fighters])
