@@ -97,6 +97,8 @@ def _apply_done(state: State, event: Done) -> None:
             raise Refused("too_late_for_that")
         case "fold badly" if Faults.folding:
             raise RuntimeError("fold")
+        case "refuse to fold" if Faults.folding:
+            raise Refused("never_mind")
         case "raise in result":
             state.broken_result = True
         case "raise in view":

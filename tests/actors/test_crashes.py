@@ -125,11 +125,12 @@ async def test_crashes_further_apart_than_the_period_are_forgiven(autojump_clock
         assert isinstance(await node.show(battle), Shown)
 
 
-async def test_a_journal_that_cannot_be_folded_sets_its_actor_aside(autojump_clock, bad_folding):
+@pytest.mark.parametrize("what", ["fold badly", "refuse to fold"])
+async def test_a_journal_that_cannot_be_folded_sets_its_actor_aside(autojump_clock, bad_folding, what):
     async with running(actors={"idle_ms": 1_000}) as node:
         battle, other = await node.battle("battle-1"), await node.battle("battle-2")
         Faults.folding = False
-        await node.do(battle, "fold badly").answer()
+        await node.do(battle, what).answer()
         await trio.sleep(10)
         node.store.actors[battle].snapshot = None
         Faults.folding = True

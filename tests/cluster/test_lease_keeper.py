@@ -71,7 +71,7 @@ async def test_storage_that_is_away_for_less_than_the_lease_costs_nothing(autoju
 
 async def test_a_lease_ends_with_its_time_and_not_with_the_next_renewal(autojump_clock, nursery):
     keeper, leases, lost_at = await kept(nursery)
-    leases.away, leases.latency_s = True, 0.7
+    leases.away, leases.latency_s = True, 0.1
     await trio.sleep(15)
     assert not keeper.held
     assert len(lost_at) == 1

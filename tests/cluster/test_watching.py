@@ -177,6 +177,27 @@ async def test_joining_subscribes_all_connections_of_the_player(autojump_clock):
         assert one.received.index(one.answers(number)[0]) < [m["event"] for m in one.received].index("battle:join")
 
 
+async def test_a_spectator_who_joins_goes_on_seeing_everything(autojump_clock):
+    async with staged() as stage:
+        await stage.node.battle(B)
+        eve, again = stage.client("eve"), stage.client("eve", instance=2)
+        for client in (eve, again):
+            await stage.answer(client, client.say("battle:watch", B))
+        with stage.node.journal.holding() as held:
+            stage.node.do(B)
+            await held.arrived.wait()
+            stage.node.do(B)
+            eve.say("battle:join", B)
+            await trio.sleep(1)
+            stage.node.do(B)
+            await trio.sleep(1)
+        await stage.settle()
+        for client in (eve, again):
+            client.check()
+            seen = [message["event"] for message in client.received if "seq" in message]
+            assert seen == ["battle:do", "battle:do", "battle:join", "battle:do"]
+
+
 async def test_what_landed_unbeknown_to_us_is_read_from_the_journal(autojump_clock):
     async with staged() as stage:
         await stage.node.battle(B)
@@ -276,7 +297,7 @@ async def test_whatever_happens_nobody_sees_a_gap_or_a_double(autojump_clock, se
         clients = [stage.client(f"eve-{number}") for number in range(4)]
         for _ in range(120):
             client = dice.choice(clients)
-            match dice.randrange(12):
+            match dice.randrange(13):
                 case 0 | 1:
                     client.say("battle:watch", B)
                 case 2 | 3:
@@ -286,6 +307,8 @@ async def test_whatever_happens_nobody_sees_a_gap_or_a_double(autojump_clock, se
                     node.journal.lose_next(lands=dice.random() < 0.5)
                 case 5:
                     node.do(B, "raise in apply" if dice.random() < 0.2 else "refuse")
+                case 7:
+                    client.say("battle:join", B)
                 case 6:
                     await trio.sleep(dice.choice([0.5, 0.9]))
                 case _:
