@@ -29,7 +29,3 @@ class CloseCode(Enum):
     @property
     def reason(self) -> str:
         return self.value[1]
-
-    @property
-    def come_back(self) -> bool:
-        return self.code < 4500 and self is not CloseCode.PROTOCOL_ERROR
