@@ -18,6 +18,7 @@ from gameserver.setting import setting
 PREFIX: Final = "GAMESERVER_"
 LARGEST_PORT: Final = 65_535
 LARGEST_NUMBER: Final = 2**40
+ROLES: Final = frozenset({"http", "websocket", "actors"})
 
 
 @frozen
@@ -32,6 +33,9 @@ class NodeSettings:
     data_dir: Path = setting(Path(".gameserver"), "path", "Where the embedded servers and the development key live")
     log_format: str = setting("console", "console|json", "How log lines look")
     log_level: str = setting("info", "debug|info|warning|error", "The least level that is logged")
+    roles: tuple[str, ...] = setting(
+        ("http", "websocket", "actors"), "roles, by comma", "What this node does: any of http, websocket, actors"
+    )
     lease_ms: int = setting(10_000, "ms", "How long a node may own actors after its last renewal", least=500)
     lease_renew_ms: int = setting(2_500, "ms", "How often the lease is renewed", least=100)
     stop_deadline_ms: int = setting(20_000, "ms", "How long an orderly stop may take", least=100)
@@ -51,7 +55,7 @@ class PostgresSettings:
 class RedisSettings:
     url: str = setting("", "URL", "Redis 7 or Valkey; empty: embedded", alias="REDIS_URL", secret=True)
     call_deadline_ms: int = setting(1_000, "ms", "How long a call may take before Redis counts as away", least=1)
-    key_prefix: str = setting("gameserver:", "text", "In front of every key and channel")
+    key_prefix: str = setting("gameserver:", "text", "In front of every key, and of the nodes' own channels")
     connections_limit: int = setting(8, "connections", "Connections of this node to Redis", least=1)
     probe_interval_ms: int = setting(1_000, "ms", "How often Redis is looked at, also while it is away", least=1)
     own_rates_limit: int = setting(20_000, "windows", "Rate windows of the node while Redis is away", least=1)
@@ -72,6 +76,27 @@ class ActorSettings:
     restart_backoff_max_ms: int = setting(2_000, "ms", "Longest pause before a restart", least=1)
     activations_limit: int = setting(16, "activations", "Activations that read the journal at the same time", least=1)
     intention_retry_ms: int = setting(5_000, "ms", "An unacknowledged intention is sent again after this", least=1)
+
+
+@frozen
+class ClusterSettings:
+    beat_interval_ms: int = setting(500, "ms", "How often a node announces itself and looks for the others", least=10)
+    node_ttl_ms: int = setting(2_000, "ms", "A node that was silent for this long counts as dead", least=20)
+    forget_ms: int = setting(600_000, "ms", "A dead node is listed for this long", least=20)
+    owner_memory_ms: int = setting(10_000, "ms", "How long a learned owner is believed without hearing of it", least=1)
+    owners_limit: int = setting(100_000, "actors", "Learned owners; beyond it the oldest is forgotten", least=1)
+    requests_limit: int = setting(
+        20_000, "requests", "Unanswered requests to other nodes; beyond it: overloaded", least=1
+    )
+    link_limit: int = setting(20_000, "items", "What waits to be sent to one node; beyond it: overloaded", least=1)
+    packet_limit: int = setting(2_000, "items", "What one message between two nodes carries at most", least=1)
+    watch_renew_ms: int = setting(1_000, "ms", "How often a node renews its watches of other nodes' battles", least=10)
+    watch_lease_ms: int = setting(3_500, "ms", "A watch that was not renewed for this long ends", least=20)
+    settle_ms: int = setting(
+        2_000, "ms", "A view must stand still for this long before actors are handed over", least=1
+    )
+    hand_over_limit: int = setting(8, "actors", "Actors on their way to another node at the same time", least=1)
+    hand_over_pause_ms: int = setting(5, "ms", "Pause after each hand-over, so that play goes on beside them")
 
 
 @frozen
@@ -160,6 +185,7 @@ class Settings:
     postgres: PostgresSettings = field(factory=PostgresSettings)
     redis: RedisSettings = field(factory=RedisSettings)
     actors: ActorSettings = field(factory=ActorSettings)
+    cluster: ClusterSettings = field(factory=ClusterSettings)
     journal: JournalSettings = field(factory=JournalSettings)
     commands: CommandSettings = field(factory=CommandSettings)
     guards: Guards = field(factory=Guards)
@@ -244,6 +270,15 @@ def _consistent(settings: Settings) -> Settings:
         raise ConfigError(
             f"GAMESERVER_NODE_LEASE_MS={node.lease_ms}: expected at least twice GAMESERVER_NODE_LEASE_RENEW_MS, "
             "so that one renewal may fail"
+        )
+    unknown_roles = set(node.roles) - ROLES
+    if unknown_roles or not node.roles:
+        raise ConfigError(f"GAMESERVER_NODE_ROLES={','.join(node.roles)}: expected some of {', '.join(sorted(ROLES))}")
+    if settings.cluster.node_ttl_ms < 2 * settings.cluster.beat_interval_ms:
+        raise ConfigError("GAMESERVER_CLUSTER_NODE_TTL_MS: expected at least twice GAMESERVER_CLUSTER_BEAT_INTERVAL_MS")
+    if settings.cluster.watch_lease_ms < 2 * settings.cluster.watch_renew_ms:
+        raise ConfigError(
+            "GAMESERVER_CLUSTER_WATCH_LEASE_MS: expected at least twice GAMESERVER_CLUSTER_WATCH_RENEW_MS"
         )
     return settings
 

@@ -108,13 +108,22 @@ class StartError(GameServerError):
 class Refused(GameServerError):
     """A command or request that was refused and has changed nothing.
 
-    `retry_after_ms`, where known, says when it would no longer be refused for this reason.
+    `retry_after_ms`, where known, says when it would no longer be refused for this reason; `websocket_url`, where it
+    would not be.
     """
 
-    def __init__(self, code: str, message: str | None = None, *, retry_after_ms: int | None = None) -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str | None = None,
+        *,
+        retry_after_ms: int | None = None,
+        websocket_url: str | None = None,
+    ) -> None:
         self.code = code
         self.message = message or CODES.get(code, MODE_REFUSAL).meaning
         self.retry_after_ms = retry_after_ms
+        self.websocket_url = websocket_url
         super().__init__(f"{code}: {self.message}")
 
     @property
@@ -124,6 +133,14 @@ class Refused(GameServerError):
     @property
     def retryable(self) -> bool:
         return CODES.get(self.code, MODE_REFUSAL).retryable
+
+
+class DirectoryAway(GameServerError):
+    """Nodes cannot see each other at the moment; the last view stands."""
+
+
+class BusAway(GameServerError):
+    """Nodes cannot talk to each other at the moment; what was to be sent may have been sent or not."""
 
 
 class JournalError(GameServerError):

@@ -101,6 +101,12 @@ class Entry:
     keys: Sequence[KeyRow] = ()
 
 
+@frozen
+class Due:
+    actor_id: str
+    wake_at_ms: int
+
+
 class Journal(Protocol):
     """The only truth. Every method has its own deadline, and may raise StorageUnavailable besides what it names."""
 
@@ -150,9 +156,9 @@ class Journal(Protocol):
         """Undo `set_aside`; False if the actor was not set aside."""
         ...
 
-    async def due(self, now_ms: int, limit: int) -> Sequence[str]:
-        """IDs of actors with a timer due by `now_ms` that this node may activate: released, its own, or of a node
-        whose lease has run out. Earliest first."""
+    async def due(self, now_ms: int, rules: Sequence[str], limit: int) -> Sequence[Due]:
+        """Actors with a timer due by `now_ms` that this node may activate: released, its own, or of a node whose lease
+        has run out; and which run under one of these rules ("kind/mode/version"). Earliest first."""
         ...
 
 

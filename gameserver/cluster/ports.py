@@ -1,9 +1,9 @@
-"""What the cluster layer needs from the world outside: leases, facts, rates, presence, leaderboards.
+"""What the cluster layer needs from the world outside: leases, other nodes, facts, rates, presence, leaderboards.
 
 All calls but those of `Leases` and `Facts` are about things that can be rebuilt: their adapters never fail the game.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from attrs import frozen
@@ -42,6 +42,72 @@ class Leases(Protocol):
 
 
 @frozen
+class NodeInfo:
+    """What a node tells the others of itself. A URL is empty if the node does not have that role.
+
+    `incarnation` is that of its lease, empty while it holds none; `owning` says that it takes actors now; `rules` are
+    the rules that it can fold, as "kind/mode/version".
+    """
+
+    name: str
+    incarnation: str
+    roles: tuple[str, ...]
+    owning: bool
+    http_url: str
+    websocket_url: str
+    admin_url: str
+    rules: tuple[str, ...]
+
+
+@frozen
+class Sighting:
+    """`age_ms`: how long ago the node announced itself, by the clock of the directory."""
+
+    info: NodeInfo
+    age_ms: int
+
+
+class Directory(Protocol):
+    """Where nodes find each other. It only speeds discovery: it may be wiped at any time. Raises DirectoryAway."""
+
+    async def meet(self, me: NodeInfo) -> Sequence[Sighting]:
+        """Announce this node, and see all that announced themselves within `cluster.forget_ms`, this one too."""
+        ...
+
+    async def leave(self, me: NodeInfo) -> None:
+        """Be forgotten at once, unless another incarnation has announced itself under the name."""
+        ...
+
+
+class Bus(Protocol):
+    """Messages on named channels: at most once, and in order from one publisher to one subscriber.
+
+    Whatever is published while a subscriber is away is lost to it.
+    """
+
+    @property
+    def available(self) -> bool:
+        """False from the moment that something went wrong until publishing and every subscription work again."""
+        ...
+
+    async def publish(self, packets: Sequence[tuple[str, bytes]]) -> None:
+        """Send (channel, packet) pairs in this order, in one round trip. Raises BusAway; some may have been sent."""
+        ...
+
+    def subscribe(self, channel: str, handler: Callable[[bytes], None]) -> None:
+        """Before the bus runs: have `handler` called with each packet, on the Trio thread; it never blocks or raises.
+
+        A packet of one's own comes back, too.
+        """
+        ...
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called when `available` has changed; it never blocks. When it is True again, anything may
+        have been missed."""
+        ...
+
+
+@frozen
 class BattleFacts:
     """What other actors say about a player and a battle: the sides whose group the player is a member of now, and
     whether the player owns one of the two groups."""
@@ -62,8 +128,21 @@ class AttackFacts:
     player_in_defender: bool
 
 
+@frozen
+class Whereabouts:
+    """Who owns an actor under a live lease, if anybody does, and how far its journal goes."""
+
+    actor_id: str
+    owner: str | None
+    last_seq: int
+
+
 class Facts(Protocol):
     """Facts about other actors, as of the last commit. Raises StorageUnavailable."""
+
+    async def whereabouts(self, actor_ids: Sequence[str]) -> Sequence[Whereabouts]:
+        """Of those that exist, in one query, in any order."""
+        ...
 
     async def about_battles(self, asked: Sequence[tuple[str, str]]) -> Sequence[BattleFacts | None]:
         """For each (battle ID, player ID), in order, in one query; None where there is no such battle."""

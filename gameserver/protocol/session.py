@@ -190,6 +190,8 @@ class Session:
         }
         if refused.retry_after_ms is not None:
             payload["retryAfterMs"] = refused.retry_after_ms
+        if refused.websocket_url:
+            payload["websocketUrl"] = refused.websocket_url
         self.send_json({"event": "error", "id": number, "payload": payload})
 
     def send_json(self, data: Any) -> None:

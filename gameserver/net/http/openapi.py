@@ -22,6 +22,7 @@ PROBLEM: Final[Mapping[str, Any]] = {
         "code": {"type": "string", "description": "Stable; what programs go by."},
         "retryable": {"type": "boolean", "description": "Whether the same request may be sent again."},
         "retry_after_ms": {"type": "integer"},
+        "websocket_url": {"type": "string"},
     },
 }
 IDEMPOTENCY_KEY: Final[Mapping[str, Any]] = {

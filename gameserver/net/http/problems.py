@@ -71,6 +71,8 @@ def details(refused: Refused) -> dict[str, Any]:
     }
     if refused.retry_after_ms is not None:
         problem["retry_after_ms"] = refused.retry_after_ms
+    if refused.websocket_url:
+        problem["websocket_url"] = refused.websocket_url
     return problem
 
 
