@@ -29,7 +29,11 @@ class NodeSettings:
         "In production a missing secret refuses to start",
         alias="GAMESERVER_ENV",
     )
-    name: str = setting("node-0", "text", "Name of this node, unique in the cluster")
+    name: str = setting(
+        "",
+        "text",
+        "Name of this node, unique in the cluster; empty: the host's; `up` adds -0, -1, … to it, or to `node`",
+    )
     data_dir: Path = setting(Path(".gameserver"), "path", "Where the embedded servers and the development key live")
     log_format: str = setting("console", "console|json", "How log lines look")
     log_level: str = setting("info", "debug|info|warning|error", "The least level that is logged")
@@ -68,6 +72,7 @@ class ActorSettings:
     command_deadline_ms: int = setting(5_000, "ms", "A command not run by then is refused", least=1)
     idle_ms: int = setting(60_000, "ms", "An actor without messages for this long leaves memory", least=1)
     sweep_interval_ms: int = setting(1_000, "ms", "How often idle actors and overdue timers are looked for", least=1)
+    sweep_patience_ms: int = setting(5_000, "ms", "An actor overdue for longer may be woken off its place", least=1)
     sweep_batch: int = setting(500, "actors", "Overdue actors woken per sweep", least=1)
     snapshot_every: int = setting(500, "events", "Events between two snapshots", least=1)
     restart_intensity: int = setting(3, "crashes", "More crashes than this within the period set an actor aside")
@@ -88,10 +93,12 @@ class ClusterSettings:
     requests_limit: int = setting(
         20_000, "requests", "Unanswered requests to other nodes; beyond it: overloaded", least=1
     )
+    request_limit_ms: int = setting(10_000, "ms", "What another node asks waits no longer than this here", least=1)
     link_limit: int = setting(20_000, "items", "What waits to be sent to one node; beyond it: overloaded", least=1)
     packet_limit: int = setting(2_000, "items", "What one message between two nodes carries at most", least=1)
     watch_renew_ms: int = setting(1_000, "ms", "How often a node renews its watches of other nodes' battles", least=10)
     watch_lease_ms: int = setting(3_500, "ms", "A watch that was not renewed for this long ends", least=20)
+    announcements_limit: int = setting(1_000, "battles", "New battles of which members here wait to be told", least=1)
     settle_ms: int = setting(
         2_000, "ms", "A view must stand still for this long before actors are handed over", least=1
     )

@@ -135,6 +135,14 @@ class Refused(GameServerError):
         return CODES.get(self.code, MODE_REFUSAL).retryable
 
 
+class RulesUnknown(Refused):
+    """This node cannot fold the actor: it runs under `rules` ("kind/mode/version") that are not known here."""
+
+    def __init__(self, rules: str) -> None:
+        self.rules = rules
+        super().__init__("rules_version_unknown", f"{rules} is not known here")
+
+
 class DirectoryAway(GameServerError):
     """Nodes cannot see each other at the moment; the last view stands."""
 

@@ -7,14 +7,25 @@ from attrs import asdict, frozen
 from gameserver.actors.catalog import Catalog
 from gameserver.actors.committer import Committer
 from gameserver.actors.kinds import Kinds
+from gameserver.cluster.all_sessions import AllSessions
+from gameserver.cluster.announcements import Announcements
 from gameserver.cluster.consumers import Consumers
 from gameserver.cluster.gateway import NodeGateway
+from gameserver.cluster.hand_over import HandOver
 from gameserver.cluster.leaderboard_feed import LeaderboardFeed
 from gameserver.cluster.lease_keeper import CorrectedClock, LeaseKeeper
 from gameserver.cluster.lifecycle import Lifecycle
+from gameserver.cluster.links import Links
+from gameserver.cluster.membership import Membership
+from gameserver.cluster.myself import Myself
+from gameserver.cluster.owners import Owners
+from gameserver.cluster.requests import Requests
 from gameserver.cluster.router import Router
 from gameserver.cluster.sessions import Sessions
+from gameserver.cluster.watch_leases import WatchLeases
+from gameserver.cluster.watch_renewals import WatchRenewals
 from gameserver.cluster.watches import Watches
+from gameserver.cluster.wire import Look
 from gameserver.config import Settings
 from gameserver.net.frame_stream import EdgeCounters
 from gameserver.net.http.app import Gate
@@ -25,6 +36,8 @@ from gameserver.persistence.postgres_leaderboards import PostgresLeaderboards
 from gameserver.persistence.postgres_lists import PostgresLists
 from gameserver.persistence.postgres_outbox import PostgresOutbox
 from gameserver.persistence.postgres_retention import PostgresRetention
+from gameserver.persistence.redis_bus import RedisBus
+from gameserver.persistence.redis_directory import RedisDirectory
 from gameserver.persistence.redis_leaderboards import RedisLeaderboards
 from gameserver.persistence.redis_presence import RedisPresence
 from gameserver.persistence.redis_rates import RedisRates
@@ -51,9 +64,43 @@ class Cache:
     """Everything of Redis that the node uses; the game goes on without it."""
 
     store: RedisStore
+    bus: RedisBus
+    directory: RedisDirectory
     rates: RedisRates
     presence: RedisPresence
     leaderboards: RedisLeaderboards
+
+
+@frozen
+class Cluster:
+    """The other nodes, and what is said between them."""
+
+    myself: Myself
+    membership: Membership
+    links: Links
+    owners: Owners
+    requests: Requests
+    leases: WatchLeases
+
+    def announce(self) -> None:
+        """What this node says of itself has changed."""
+        self.membership.look()
+        self.links.broadcast(Look())
+
+    def leave(self) -> None:
+        """Take no actors any more; the others shall know before this node's are handed over."""
+        self.myself.leaving = True
+        self.membership.adopt_me()
+        self.announce()
+
+    def read_nodes(self) -> dict[str, Any]:
+        """The view of this node, for operators."""
+        view = self.membership.view
+        return {
+            "view": view.version,
+            "seen_by": self.myself.name,
+            "nodes": [{**asdict(member.info), "status": member.status} for member in view.members.values()],
+        }
 
 
 @frozen
@@ -66,21 +113,26 @@ class Core:
     router: Router
     lifecycle: Lifecycle
     sessions: Sessions
+    all_sessions: AllSessions
     watches: Watches
+    renewals: WatchRenewals
     gateway: NodeGateway
+    announcements: Announcements
     consumers: Consumers
     feed: LeaderboardFeed
+    hand_over: HandOver
 
 
 @frozen
 class Node:
-    """A running node: where it listens, and what it consists of."""
+    """A running node: where it listens (0: nowhere, it does not have the role), and what it consists of."""
 
     http_port: int
     websocket_port: int
     admin_port: int
     storage: Storage
     cache: Cache
+    cluster: Cluster
     core: Core
 
 
@@ -91,6 +143,7 @@ class Stats:
     settings: Settings
     storage: Storage
     cache: Cache
+    cluster: Cluster
     core: Core
     edge: EdgeCounters
     gate: Gate
@@ -98,12 +151,28 @@ class Stats:
     def read(self) -> dict[str, Any]:
         return {
             "node": {"name": self.settings.node.name, "holds_lease": self.storage.keeper.held},
+            "cluster": self._cluster(),
             "actors": self._actors(),
             "commits": self._commits(),
             "http": {"at_work": self.gate.inside, "limit": self.gate.limit, "refused": self.gate.refused},
             "websocket": self._websocket(),
             "consumers": self._consumers(),
             "redis": self._redis(),
+        }
+
+    def _cluster(self) -> dict[str, Any]:
+        cluster, limits = self.cluster, self.settings.cluster
+        return {
+            "view": cluster.membership.view.version,
+            "bus_available": cluster.links.available,
+            "owners_learned": len(cluster.owners),
+            "owners_limit": limits.owners_limit,
+            "requests_waiting": len(cluster.requests),
+            "requests_limit": limits.requests_limit,
+            "items_waiting": cluster.links.waiting,
+            "watch_leases": len(cluster.leases),
+            "links": asdict(cluster.links.counters),
+            "requests": asdict(cluster.requests.counters),
         }
 
     def _actors(self) -> dict[str, Any]:

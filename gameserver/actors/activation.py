@@ -11,7 +11,7 @@ from gameserver.actors.outcomes import Outcomes
 from gameserver.actors.ports import Activation, History, Journal
 from gameserver.codec import decode
 from gameserver.config import CommandSettings
-from gameserver.errors import Refused
+from gameserver.errors import Refused, RulesUnknown
 
 
 async def take_ownership(actor_id: str, birth: Birth | None, journal: Journal, kinds: Kinds) -> Activation:
@@ -30,13 +30,13 @@ async def restore(
     mailbox: Mailbox,
     around: Surroundings,
 ) -> Actor:
-    """Raises JournalError, Refused("rules_version_unknown"): then the actor is released, for a node that knows them.
+    """Raises JournalError, RulesUnknown: then the actor is released, for a node that knows them.
 
     Whatever else comes is a crash of the rules.
     """
     try:
         kind = kinds.find(activation.kind, activation.mode, activation.rules_version)
-    except Refused:
+    except RulesUnknown:
         await journal.release(activation.actor_id, activation.epoch)
         raise
     history = await journal.load(activation.actor_id)

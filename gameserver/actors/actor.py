@@ -76,6 +76,8 @@ class Actor:
         self._not_durable: set[str] = set()
         self._alarm_ms: int | None = None
         self._scope = trio.CancelScope()
+        self.durable_seq = memory.seq
+        """Up to here everybody may see: what lies above it is still on its way."""
 
     @property
     def kind(self) -> str:
@@ -84,6 +86,10 @@ class Actor:
     @property
     def rules_version(self) -> int:
         return self._kind.rules_version
+
+    @property
+    def rules(self) -> str:
+        return self._kind.rules
 
     # -- life -----------------------------------------------------------------------------------------------------
 
@@ -102,6 +108,7 @@ class Actor:
                 if self._scope.cancel_called:  # abandoned when a message had woken it already: nothing here is true
                     break
                 if self._work():
+                    await self._around.committer.landed(self)
                     return True
         return False
 
@@ -118,13 +125,13 @@ class Actor:
         return Snapshot(self.seq, self.rules_version, state)
 
     def _work(self) -> bool:
-        """One turn: everything in the mailbox. True if the actor may be passivated now."""
+        """One turn: everything in the mailbox. True if the actor shall leave memory once nothing is in flight."""
         messages = self._mailbox.messages
         now = trio.current_time()
         while messages:
             message = messages.popleft()
             if isinstance(message.command, Passivate):
-                if not messages and not self._around.committer.holds(self):
+                if message.command.at_once or not (messages or self._around.committer.holds(self)):
                     return True
             elif isinstance(message.command, Wake):
                 self._wake()
@@ -274,6 +281,7 @@ class Actor:
 
     def on_committed(self, pending: Pending) -> None:
         """What this pending carried is durable: carry out what it intended, and keep its snapshot."""
+        self.durable_seq += len(pending.events)
         for intention in pending.intentions:
             self._not_durable.discard(intention.id)
             self._send(intention)

@@ -6,7 +6,9 @@ that is not in memory makes the cell, and waits in its mailbox while the actor i
 - passivation: idle for long and nothing in flight; snapshot, release, and the cell goes;
 - abandonment: its commit did not land; the next message restores it from what is durable;
 - a crash: it comes back after a pause; too many in a period and it is set aside, until an operator lets it back;
-- a refused activation (owned elsewhere, set aside, storage away, unknown rules): all who wait are told why.
+- a hand-over: like passivation, but no message is taken any more; those who wait are passed on to the next owner;
+- a refused activation (set aside, storage away): all who wait are told why; if the actor is owned elsewhere, or its
+  rules are known elsewhere only, they are passed on.
 
 Other actors never notice. A cell's task never ends with messages in its mailbox: each gets its reply.
 """
@@ -24,6 +26,7 @@ from gameserver.actors.committer import Committer
 from gameserver.actors.kinds import Kinds
 from gameserver.actors.mailbox import Mailbox
 from gameserver.actors.messages import Birth, Message, Passivate, Show, Wake, ignore
+from gameserver.actors.neighbours import Alone, Neighbours
 from gameserver.actors.ports import Clock, Journal, Snapshot
 from gameserver.actors.restarts import Restarts
 from gameserver.config import ActorSettings, CommandSettings
@@ -35,14 +38,12 @@ from gameserver.errors import (
     OutcomeUnknown,
     OwnedElsewhere,
     Refused,
+    RulesUnknown,
     StorageUnavailable,
 )
 from gameserver.game.commands import CloseBattle, IntendBattle, JoinGroup, LeaveGroup, OpenBattle
 
 log = structlog.get_logger()
-
-STOP_STEP_S = 0.01
-"""While stopping: actors that had something in flight are asked again after this."""
 
 
 @define
@@ -50,6 +51,7 @@ class CatalogCounters:
     activated: int = 0
     passivated: int = 0
     abandoned: int = 0
+    handed_over: int = 0
     crashed: int = 0
     set_aside: int = 0
     refused_overloaded: int = 0
@@ -62,7 +64,9 @@ class Cell:
     last_message_at: float
     actor: Actor | None = None
     epoch: int = 0
+    hand_to: str | None = None
     scope: trio.CancelScope = field(factory=trio.CancelScope)
+    gone: trio.Event = field(factory=trio.Event)
 
 
 class Catalog:
@@ -86,8 +90,13 @@ class Catalog:
         self._activating = trio.CapacityLimiter(limits.activations_limit)
         self._releasing = trio.CapacityLimiter(limits.activations_limit)
         self._nursery: trio.Nursery | None = None
+        self._neighbours: Neighbours = Alone()
         self._stopping = False
         self.counters = CatalogCounters()
+
+    def join(self, neighbours: Neighbours) -> None:
+        """This node is not alone; before `run`."""
+        self._neighbours = neighbours
 
     # -- messages -------------------------------------------------------------------------------------------------
 
@@ -116,6 +125,19 @@ class Catalog:
     def active(self) -> int:
         return len(self._cells)
 
+    def holds(self, actor_id: str) -> bool:
+        """Whether the actor is in memory here, or about to be."""
+        return actor_id in self._cells
+
+    def rules_of_all(self) -> list[tuple[str, str]]:
+        """The actors in memory, each with the rules that it runs under ("kind/mode/version")."""
+        return [(cell.actor_id, cell.actor.rules) for cell in self._cells.values() if cell.actor is not None]
+
+    def durable_seq(self, actor_id: str) -> int | None:
+        """How far the actor may be seen; None if it is not in memory here."""
+        cell = self._cells.get(actor_id)
+        return None if cell is None or cell.actor is None else cell.actor.durable_seq
+
     def cells(self) -> Iterator[Cell]:
         return iter(self._cells.values())
 
@@ -134,14 +156,26 @@ class Catalog:
     async def stop(self) -> None:
         """Take no more messages, let everything in flight land, and release all actors with a snapshot."""
         self._stopping = True
+        for cell in list(self._cells.values()):
+            cell.mailbox.force(_internal(cell.actor_id, Passivate(at_once=True)))
         while self._cells:
-            await self._committer.drained()
-            for cell in self._cells.values():
-                if cell.actor is not None:
-                    cell.mailbox.put(_internal(cell.actor_id, Passivate()))
-            await trio.sleep(STOP_STEP_S)
+            await next(iter(self._cells.values())).gone.wait()
         if self._nursery is not None:
             self._nursery.cancel_scope.cancel()
+
+    async def hand_over(self, actor_id: str, to: str) -> bool:
+        """Release the actor with a snapshot as soon as what is in flight has landed, and pass on who waits for it.
+
+        Gives whether it has a timer, so that it should be woken there.
+        """
+        cell = self._cells.get(actor_id)
+        if cell is None:
+            return False
+        cell.hand_to = to
+        cell.mailbox.force(_internal(actor_id, Passivate(at_once=True)))
+        has_timer = cell.actor is not None and cell.actor.wake_at_ms() is not None
+        await cell.gone.wait()
+        return has_timer
 
     def drop_all(self) -> None:
         """The right to own actors is lost: end every life at once, without another word to the journal."""
@@ -167,6 +201,7 @@ class Catalog:
             del self._cells[cell.actor_id]
             self._alarms.set(cell.actor_id, None)
             self._refuse_waiting(cell, end)
+            cell.gone.set()
 
     async def _one_life(self, cell: Cell) -> bool:
         """Restore the actor and let it work; True if it shall live again, because somebody waits for it."""
@@ -181,6 +216,11 @@ class Catalog:
             log.exception("actor.crashed", actor=cell.actor_id)
             await self._after_crash(cell)
             return True
+        if cell.hand_to is not None:
+            self.counters.handed_over += 1
+            raise OwnedElsewhere(cell.hand_to)
+        if self._stopping:
+            raise Refused("node_stopping")
         return bool(cell.mailbox.messages)
 
     async def _live(self, cell: Cell, actor: Actor) -> None:
@@ -193,6 +233,8 @@ class Catalog:
             await self._passivate(actor)
         else:
             self.counters.abandoned += 1
+            if cell.hand_to is not None or self._stopping:
+                await self._journal.release(actor.id, actor.epoch)
 
     async def _activate(self, cell: Cell) -> Actor:
         birth = _birth(cell)
@@ -236,7 +278,14 @@ class Catalog:
     def _refuse_waiting(self, cell: Cell, end: Exception) -> None:
         while cell.mailbox.messages:
             message = cell.mailbox.messages.popleft()
-            message.reply(_refusal(end, message))
+            if isinstance(message.command, Passivate | Wake):  # nobody waits for these
+                continue
+            if isinstance(end, OwnedElsewhere):
+                self._neighbours.pass_on(message, end.owner)
+            elif isinstance(end, RulesUnknown):
+                self._neighbours.pass_on_to_who_knows(message, end.rules)
+            else:
+                message.reply(_refusal(end, message))
 
     def _save_soon(self, actor_id: str, epoch: int, snapshot: Snapshot) -> None:
         if self._nursery is not None:
@@ -276,9 +325,10 @@ class Catalog:
                 cell.mailbox.put(_internal(cell.actor_id, Passivate()))
 
     async def _wake_due(self) -> None:
-        for actor_id in await self._journal.due(self._clock.now_ms(), self._limits.sweep_batch):
-            if actor_id not in self._cells:
-                self.deliver(_internal(actor_id, Wake()))
+        now_ms = self._clock.now_ms()
+        for due in await self._journal.due(now_ms, self._kinds.rules, self._limits.sweep_batch):
+            if due.actor_id not in self._cells and self._neighbours.belongs_here(due, now_ms):
+                self.deliver(_internal(due.actor_id, Wake()))
 
 
 def _birth(cell: Cell) -> Birth | None:
@@ -291,7 +341,6 @@ def _internal(actor_id: str, command: Wake | Passivate) -> Message:
 
 _REFUSALS: dict[type[Exception], str] = {
     ActorSetAside: "actor_set_aside",
-    OwnedElsewhere: "owner_unreachable",
     LeaseLost: "storage_unavailable",
     StorageUnavailable: "storage_unavailable",
     OutcomeUnknown: "storage_unavailable",

@@ -49,6 +49,7 @@ class Committer:
         self._on_the_way: dict[Writer, Pending] = {}
         self._wake = trio.Event()
         self._idle = trio.Event()
+        self._turns = trio.lowlevel.ParkingLot()
         self._events_waiting = 0
         self._to_tell: list[Callable[[], None]] = []
         self.counters = CommitCounters()
@@ -92,6 +93,11 @@ class Committer:
         if pending is not None:
             self._events_waiting -= len(pending.events)
             pending.refuse(error)
+
+    async def landed(self, actor: Writer) -> None:
+        """Until nothing of the actor gathers or is on its way."""
+        while self.holds(actor):
+            await self._turns.park()
 
     async def drained(self) -> None:
         """Until nothing gathers and nothing is on its way."""
@@ -142,6 +148,7 @@ class Committer:
                 pending.refuse(Refused("node_stopping"))
             self._on_the_way.clear()
             self._events_waiting -= sum(len(pending.events) for pending in batch)
+            self._turns.unpark_all()
 
     async def _append(self, batch: Sequence[Pending]) -> None:
         """Write the batch; whoever did not land has been dropped when this returns."""

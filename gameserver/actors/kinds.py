@@ -9,7 +9,7 @@ from attrs import field, frozen
 from gameserver.actors.messages import Play
 from gameserver.actors.outcomes import Outcomes
 from gameserver.codec import converter, decode, encode, structure, wire_class
-from gameserver.errors import ConfigError, Refused
+from gameserver.errors import ConfigError, Refused, RulesUnknown
 from gameserver.game import battle, group
 from gameserver.game.guards import Guards
 from gameserver.game.machine import Machine
@@ -26,6 +26,11 @@ class Kind:
     events: EventCodec
     commands: Mapping[str, type]
     play_state: type | None = field(default=None)
+
+    @property
+    def rules(self) -> str:
+        """What its actors run under, as nodes call it among each other."""
+        return f"{self.name}/{self.mode}/{self.rules_version}"
 
     def command(self, play: Play) -> Any:
         """A mode's command from its payload. Raises Refused: unknown_event, not_json, invalid_message."""
@@ -81,6 +86,16 @@ class Kinds:
     def modes(self) -> frozenset[str]:
         return frozenset(self._newest)
 
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """All that this node can fold, as "kind/mode/version", sorted."""
+        return tuple(sorted(kind.rules for kind in (self._group, *self._battles.values())))
+
+    def newest_rules(self, kind: str, mode: str) -> str | None:
+        """What a new actor runs under, as "kind/mode/version"; None if the mode is unknown here."""
+        version = self._group.rules_version if kind == "group" else self._newest.get(mode)
+        return None if version is None else f"{kind}/{mode}/{version}"
+
     def newest_version(self, kind: str, mode: str) -> int:
         """The version that a new actor is pinned to. Raises Refused("unknown_mode")."""
         if kind == "group":
@@ -90,10 +105,10 @@ class Kinds:
         return self._newest[mode]
 
     def find(self, kind: str, mode: str, version: int) -> Kind:
-        """Raises Refused("rules_version_unknown"): what this node does not know it does not guess at."""
+        """Raises RulesUnknown: what this node does not know it does not guess at."""
         known = self._group if kind == "group" else self._battles.get((mode, version))
         if known is None or known.rules_version != version:
-            raise Refused("rules_version_unknown", f"{kind} {mode} version {version} is not known here")
+            raise RulesUnknown(f"{kind}/{mode}/{version}")
         return known
 
 

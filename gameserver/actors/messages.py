@@ -41,7 +41,12 @@ class Wake:
 
 @frozen
 class Passivate:
-    """From the catalog: leave memory, if nothing is in flight."""
+    """From the catalog: leave memory, if nothing is in flight.
+
+    `at_once`: take no message after this one, and leave as soon as what is in flight has landed.
+    """
+
+    at_once: bool = False
 
 
 @frozen
@@ -55,7 +60,8 @@ class Birth:
 @define
 class Message:
     """`command` is one of game/commands.py or of the classes above. `expires_at` is a time of Trio's clock: afterwards
-    the command is refused instead of run. A message without `identity` must be harmless to repeat."""
+    the command is refused instead of run. A message without `identity` must be harmless to repeat. With `watching` the
+    sender's node shall get the events that follow an answer."""
 
     actor_id: str
     command: Any
@@ -63,6 +69,7 @@ class Message:
     expires_at: float
     identity: Identity | None = None
     birth: Birth | None = None
+    watching: bool = False
 
 
 Send = Callable[[Message], None]

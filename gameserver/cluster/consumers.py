@@ -4,6 +4,7 @@ One task reads the oldest rows in batches and hands each to its consumers, one a
 deleted together. At least once: a crash between the two hands a row over again, so consumers are idempotent by
 `News.id`.
 
+- Rows are read while `is_here` says that this node is the one that shall (see outbox_place.py).
 - Rows of one actor are handed over in order. While one of them is tried again, later ones of the same actor wait behind
   it; rows of other actors don't.
 - A consumer that raises, or takes longer than its deadline, gets the row again after a pause that doubles. Consumers of
@@ -47,8 +48,14 @@ class ConsumerCounters:
 
 
 class Consumers:
-    def __init__(self, outbox: Outbox, by_topic: Mapping[str, Sequence[Consumer]], settings: JournalSettings) -> None:
-        self._outbox, self._by_topic, self._settings = outbox, by_topic, settings
+    def __init__(
+        self,
+        outbox: Outbox,
+        by_topic: Mapping[str, Sequence[Consumer]],
+        settings: JournalSettings,
+        is_here: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._outbox, self._by_topic, self._settings, self._is_here = outbox, by_topic, settings, is_here
         self._wake = trio.Event()
         self._troubles: dict[int, _Trouble] = {}
         self._set_aside: dict[int, News] = {}
@@ -77,6 +84,8 @@ class Consumers:
 
     async def _pass(self) -> bool:
         """Hand over one batch. True if there may be more to do at once."""
+        if not self._is_here():
+            return False
         batch = self._settings.outbox_batch
         limit = batch + len(self._set_aside) + min(len(self._troubles), batch)  # those in trouble come first, too
         try:

@@ -125,7 +125,7 @@ class NodeGateway:
                 reply(answer)
 
         expires_at = trio.current_time() + self._deadline_s
-        self._router.send(Message(battle_id, Show("battle"), shown, expires_at))
+        self._router.send(Message(battle_id, Show("battle"), shown, expires_at, watching=True))
 
     def _begin_watch(self, session: Session, battle_id: str, after: int | None, shown: Shown, reply: Reply) -> None:
         """The state is that of `shown.seq`; this runs before the events of the commit that covers it are passed on."""

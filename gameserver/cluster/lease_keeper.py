@@ -48,6 +48,11 @@ class LeaseKeeper:
     def held(self) -> bool:
         return self._lease is not None and trio.current_time() < self._good_until
 
+    @property
+    def incarnation(self) -> str:
+        """Of the lease; empty while none is held."""
+        return self._lease.incarnation if self._lease is not None and self.held else ""
+
     def current(self) -> Lease:
         """Raises LeaseLost."""
         if self._lease is None or not self.held:

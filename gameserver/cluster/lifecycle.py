@@ -114,7 +114,9 @@ class Lifecycle:
         else:
             command = Finish(call.player_id, facts.owner)
         expires_at = trio.current_time() + self._actors.command_deadline_ms / 1000
-        self._router.send(Message(call.battle_id, command, call.reply, expires_at, call.identity))
+        watching = call.what == "join"  # all of the player's connections get the events from then on
+        message = Message(call.battle_id, command, call.reply, expires_at, call.identity, watching=watching)
+        self._router.send(message)
 
 
 def _attempt(call: LifecycleCall) -> str:

@@ -1,13 +1,129 @@
-"""Where a message goes: to the actor's owner. On one node that is always the local catalog."""
+"""Where a message goes: to the actor's owner, here or on another node.
+
+    in memory here ───────────────────────────────► its mailbox
+    its owner, if we heard of one lately; else placement ──► another node: a request  (it may send it on, once)
+                                                     └────► here: activate; if the journal names another owner: there
+
+The journal decides who owns (see actors/catalog.py). Views that differ, and owners that have moved, cost a detour: a
+request is sent on at most HOPS_LIMIT - 1 times, then it is refused, to be tried again.
+
+While the bus is away, an owner that we heard of lately cannot be reached, and the refusal says so at once. Any other
+actor is activated here, if the journal agrees; so play goes on.
+"""
+
+from functools import partial
+from typing import Final
+
+from attrs import evolve
 
 from gameserver.actors.catalog import Catalog
+from gameserver.actors.kinds import Kinds
 from gameserver.actors.messages import Message
+from gameserver.actors.ports import Answer, Due
+from gameserver.cluster.links import Links
+from gameserver.cluster.owners import Owners
+from gameserver.cluster.requests import Requested, Requests
+from gameserver.cluster.watch_leases import WatchLeases
+from gameserver.cluster.wire import Request, Response
+from gameserver.config import ActorSettings
+from gameserver.errors import Refused
+
+HOPS_LIMIT: Final = 2
 
 
 class Router:
-    def __init__(self, catalog: Catalog) -> None:
-        self._catalog = catalog
+    """Implements the catalog's Neighbours."""
+
+    def __init__(
+        self,
+        name: str,
+        kinds: Kinds,
+        catalog: Catalog,
+        owners: Owners,
+        requests: Requests,
+        links: Links,
+        leases: WatchLeases,
+        settings: ActorSettings,
+    ) -> None:
+        self._name, self._kinds, self._catalog, self._owners = name, kinds, catalog, owners
+        self._requests, self._links, self._leases, self._settings = requests, links, leases, settings
+        links.on(Request, self._hear)
+        catalog.join(self)
 
     def send(self, message: Message) -> None:
-        """Deliver, without waiting. The message's reply is called exactly once, also if this node cannot take it."""
-        self._catalog.deliver(message)
+        """Deliver, without waiting. The message's reply is called exactly once, also if no node can take it."""
+        if self._catalog.holds(message.actor_id):
+            self._catalog.deliver(message)
+            return
+        node = self._target(message)
+        if node == self._name:
+            self._catalog.deliver(message)
+        elif node is None or not self._links.available:
+            message.reply(self._requests.unreachable(message.actor_id, node or ""))
+        else:
+            self._requests.ask(node, message)
+
+    def _target(self, message: Message) -> str | None:
+        learned = self._owners.learned(message.actor_id)
+        if learned is not None:
+            return learned
+        if not self._links.available and self._owners.owns_here:
+            return self._name
+        birth = message.birth
+        rules = None if birth is None else self._kinds.newest_rules(birth.kind, birth.mode)
+        place = self._owners.place(message.actor_id, rules)
+        if place is None and self._owners.may_own_here:  # no node holds a lease: PostgreSQL is away, and is to blame
+            return self._name
+        return place
+
+    def websocket_url(self, actor_id: str) -> str | None:
+        """Where clients of the actor shall connect."""
+        owner = self._name if self._catalog.holds(actor_id) else self._owners.where(actor_id)
+        return self._owners.websocket_url(actor_id, owner)
+
+    # -- from other nodes ------------------------------------------------------------------------------------------
+
+    def _hear(self, _: str, request: Request) -> None:
+        actor_id = request.actor_id
+        node = self._name if self._catalog.holds(actor_id) else self._owners.where(actor_id)
+        if node is not None and node != self._name and request.hops < HOPS_LIMIT:
+            self._send_on(request, node)
+            return
+        self._catalog.deliver(self._requests.message_of(request, partial(self._respond, request)))
+
+    def _respond(self, request: Request, answer: Answer) -> None:
+        """Before the events that follow: from here on the asking node gets them, too."""
+        if request.watching and not isinstance(answer, Exception):
+            self._leases.grant(request.actor_id, request.origin)
+        self._links.send(request.origin, Response(request.number, answer))
+
+    def _send_on(self, request: Request, node: str) -> None:
+        if not self._links.send(node, evolve(request, hops=request.hops + 1)):
+            self._respond(request, self._requests.unreachable(request.actor_id, node))
+
+    # -- from the catalog: actors that belong to other nodes ---------------------------------------------------------
+
+    def pass_on(self, message: Message, owner: str) -> None:
+        self._owners.learn(message.actor_id, owner)
+        if not self._links.available or not self._owners.usable(owner):
+            message.reply(self._requests.unreachable(message.actor_id, owner))
+        elif not isinstance(message, Requested):
+            self._requests.ask(owner, message)
+        elif message.request.hops < HOPS_LIMIT:
+            self._send_on(message.request, owner)
+        else:
+            message.reply(self._requests.unreachable(message.actor_id, owner))
+
+    def pass_on_to_who_knows(self, message: Message, rules: str) -> None:
+        node = self._owners.place(message.actor_id, rules)
+        if node is None or node == self._name:
+            message.reply(Refused("rules_version_unknown", f"No live node knows {rules}."))
+        else:
+            self.pass_on(message, node)
+
+    def belongs_here(self, due: Due, now_ms: int) -> bool:
+        """Its place is here, or whose place it is has not woken it for long, and may not know its rules."""
+        if not self._owners.owns_here:
+            return False
+        overdue_ms = now_ms - due.wake_at_ms
+        return self._owners.place(due.actor_id) == self._name or overdue_ms > self._settings.sweep_patience_ms

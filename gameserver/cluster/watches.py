@@ -4,8 +4,9 @@ Each watch has a position, the seq of the last event that was queued for it. A p
 there is neither gap nor double between "here is the state at 41" and "here is event 42". While missed events are read
 from the journal the watch is held: what comes meanwhile waits, bounded, behind them.
 
-Watches outlive the actor's life. When a battle was restored, its next events just follow; if some landed that were
-never passed on (a commit whose outcome was unknown), the watch has fallen behind, and they are read from the journal.
+Watches outlive the actor's life, and its stay on a node: events come from the actors here, and from those of other
+nodes (see watch_renewals.py). If some were never passed on, because they were lost between nodes, or landed in a commit
+whose outcome was unknown, the watch has fallen behind, and they are read from the journal.
 """
 
 from collections.abc import Callable
@@ -14,10 +15,9 @@ from attrs import define
 
 from gameserver.actors.ports import Committed
 from gameserver.cluster.sessions import Sessions
+from gameserver.cluster.wire import Events
 from gameserver.config import WebSocketSettings
 from gameserver.errors import Refused
-from gameserver.game.battle import Finished
-from gameserver.game.rules import Joined
 from gameserver.protocol.close_codes import CloseCode
 from gameserver.protocol.frames import text_frame
 from gameserver.protocol.session import Session
@@ -41,24 +41,47 @@ Behind = Callable[[Watch, int, int], None]
 """Called with a watch that is held from now on, and has missed the events above the first and up to the second seq."""
 
 
+def _nobody_cares(_battle_id: str) -> None:
+    """On a node that stands alone, everybody hears of everything."""
+
+
 def _hang_up(watch: Watch, _after: int, _up_to: int) -> None:
     watch.session.close(CloseCode.MISSED_EVENTS)
 
 
 class Watches:
-    """The audience of all actors' commits (see actors/ports.py)."""
+    """One of the audience of all actors' commits (see actors/ports.py)."""
 
     def __init__(self, sessions: Sessions, limits: WebSocketSettings) -> None:
         self._sessions, self._limits = sessions, limits
         self._watches: dict[str, dict[Session, Watch]] = {}
         self._fill: Behind = _hang_up
+        self._begun: Callable[[str], None] = _nobody_cares
 
     def on_behind(self, fill: Behind) -> None:
         """Have `fill` get what a watch has missed, and release it; it never blocks."""
         self._fill = fill
 
+    def on_first(self, begun: Callable[[str], None]) -> None:
+        """Have `begun` called with a battle that somebody here watches from now on, and nobody did before."""
+        self._begun = begun
+
     def __len__(self) -> int:
         return sum(len(watches) for watches in self._watches.values())
+
+    def watched(self, battle_id: str) -> bool:
+        return battle_id in self._watches
+
+    def unfinished(self) -> list[str]:
+        """The watched battles that may have more to say."""
+        return [
+            battle_id for battle_id, watches in self._watches.items() if not all(each.over for each in watches.values())
+        ]
+
+    def seen_seq(self, battle_id: str) -> int | None:
+        """What all who watch here have seen, or are about to; None if nobody watches."""
+        watches = self._watches.get(battle_id)
+        return None if watches is None else min(watch.position for watch in watches.values())
 
     # -- watching -------------------------------------------------------------------------------------------------
 
@@ -71,7 +94,10 @@ class Watches:
             self._make_room(session)
         watch = Watch(session, battle_id, position, [] if held else None)
         session.watching[battle_id] = watch
-        self._watches.setdefault(battle_id, {})[session] = watch
+        watches = self._watches.setdefault(battle_id, {})
+        watches[session] = watch
+        if len(watches) == 1:
+            self._begun(battle_id)
         return watch
 
     def release(self, watch: Watch, missed: list[bytes]) -> None:
@@ -108,22 +134,25 @@ class Watches:
     # -- audience -------------------------------------------------------------------------------------------------
 
     def committed(self, batch: Committed) -> None:
-        for seq, event in enumerate(batch.events, batch.first_seq):
-            if type(event) is Joined:
-                self._subscribe(batch.actor_id, event.player_id, seq - 1)
-        watches = self._watches.get(batch.actor_id)
+        self.pass_on(Events.of(batch))
+
+    def pass_on(self, events: Events) -> None:
+        """What is durable of a battle, here or on another node; those who have seen it do not get it again."""
+        for seq, player_id in events.joined:
+            self.subscribe(events.battle_id, player_id, seq - 1)
+        watches = self._watches.get(events.battle_id)
         if watches is None:
             return
-        frames = [text_frame(line) for line in batch.lines]
+        frames = [text_frame(line) for line in events.lines]
         joined = b"".join(frames)
-        before, last = batch.first_seq - 1, batch.seq
+        before, last = events.first_seq - 1, events.seq
         for watch in tuple(watches.values()):
             if watch.position < before:
                 self._catch_up(watch, before)
             if watch.position < last:
                 self._pass(watch, joined if watch.position == before else b"".join(frames[watch.position - before :]))
                 watch.position = last
-        if any(type(event) is Finished for event in batch.events):
+        if events.finished:
             for watch in watches.values():
                 watch.over = True
 
@@ -146,7 +175,7 @@ class Watches:
         else:
             watch.session.close(CloseCode.SLOW_CONSUMER)
 
-    def _subscribe(self, battle_id: str, player_id: str, position: int) -> None:
+    def subscribe(self, battle_id: str, player_id: str, position: int) -> None:
         """Joining, by whatever way, subscribes all connections of the player."""
         for session in self._sessions.of_player(player_id):
             if battle_id in session.watching:

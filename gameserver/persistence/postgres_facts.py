@@ -1,14 +1,20 @@
-"""Facts about groups and battles, from the rows that commits project: as of the last commit, one query for all."""
+"""Facts about groups and battles, from the rows that commits write: as of the last commit, one query for all."""
 
 from collections.abc import Sequence
 from typing import Final
 
 import asyncpg
 
-from gameserver.cluster.ports import AttackFacts, BattleFacts
+from gameserver.cluster.ports import AttackFacts, BattleFacts, Whereabouts
 from gameserver.game.rules import Side
 from gameserver.ids import is_uuid
 from gameserver.persistence.postgres import Postgres
+
+WHEREABOUTS: Final = """
+SELECT a.id::text AS actor_id, n.name AS owner, a.last_seq
+FROM actors a LEFT JOIN nodes n ON n.name = a.owner AND n.lease_until > clock_timestamp()
+WHERE a.id = ANY($1::uuid[])
+"""
 
 ABOUT_BATTLES: Final = """
 SELECT b.group_attacker::text AS attacker, b.group_defender::text AS defender,
@@ -40,6 +46,11 @@ WHERE group_id = ANY($1::uuid[]) AND player_id = ANY($2::uuid[]) AND left_at_ms 
 class PostgresFacts:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
+
+    async def whereabouts(self, actor_ids: Sequence[str]) -> Sequence[Whereabouts]:
+        """What is no UUID names no actor."""
+        rows = await self._postgres.fetch(WHEREABOUTS, [actor_id for actor_id in actor_ids if is_uuid(actor_id)])
+        return [Whereabouts(**row) for row in rows]
 
     async def about_battles(self, asked: Sequence[tuple[str, str]]) -> Sequence[BattleFacts | None]:
         """What is no UUID names no battle; it must not spoil the answers to everybody else in the batch."""

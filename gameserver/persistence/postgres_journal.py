@@ -23,7 +23,7 @@ from typing import Any, Final
 import asyncpg
 from attrs import asdict
 
-from gameserver.actors.ports import Activation, Entry, History, JournalRow, Snapshot
+from gameserver.actors.ports import Activation, Due, Entry, History, JournalRow, Snapshot
 from gameserver.cluster.ports import Lease
 from gameserver.codec import encode
 from gameserver.errors import (
@@ -144,9 +144,21 @@ class PostgresJournal:
     async def let_back(self, actor_id: str) -> bool:
         return await self._postgres.fetchrow(LET_BACK, actor_id) is not None
 
-    async def due(self, now_ms: int, limit: int) -> Sequence[str]:
-        rows = await self._postgres.fetch(DUE, now_ms, self._lease().name, limit)
-        return [row["id"] for row in rows]
+    async def due(self, now_ms: int, rules: Sequence[str], limit: int) -> Sequence[Due]:
+        rows = await self._postgres.fetch(DUE, now_ms, self._lease().name, *_rules_columns(rules), limit)
+        return [Due(**row) for row in rows]
+
+
+def _rules_columns(rules: Sequence[str]) -> tuple[list[str], list[str], list[int]]:
+    """The parameters $3 to $5 of the timers that are due."""
+    kinds, modes, versions = [], [], []
+    for text in rules:
+        kind, _, rest = text.partition("/")
+        mode, _, version = rest.rpartition("/")  # a mode may have a slash in its name
+        kinds.append(kind)
+        modes.append(mode)
+        versions.append(int(version))
+    return kinds, modes, versions
 
 
 def _journal_rows(rows: Iterable[asyncpg.Record]) -> list[JournalRow]:

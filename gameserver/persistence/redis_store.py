@@ -51,8 +51,8 @@ class RedisStore:
 
     def __init__(self, bridge: Bridge, settings: RedisSettings) -> None:
         self._bridge, self._settings = bridge, settings
-        self._client = _client(settings)
-        self._address = _address(settings.url)
+        self._client: Redis = Redis.from_pool(connection_pool(settings, decode=True))
+        self._address = address(settings.url)
         self._token = ""
         self._callbacks: list[Callable[[], None]] = []
         self._known_away = False
@@ -134,13 +134,16 @@ class RedisStore:
             log.debug("redis.close_failed", error=type(error).__name__)
 
 
-def _client(settings: RedisSettings) -> "Redis":
-    """Every limit of the driver is ours: our deadline, our number of connections, and no retries of its own."""
+def connection_pool(settings: RedisSettings, *, decode: bool) -> BlockingConnectionPool:
+    """Every limit of the driver is ours: our deadline, our number of connections, and no retries of its own.
+
+    Answers are texts if `decode`, else bytes. Raises ConfigError.
+    """
     if urlsplit(settings.url).scheme not in SCHEMES:
         raise ConfigError("REDIS_URL: expected a URL that begins with redis://, rediss:// or unix://")
     deadline_s = settings.call_deadline_ms / 1_000
     try:
-        pool = BlockingConnectionPool.from_url(
+        return BlockingConnectionPool.from_url(
             settings.url,
             max_connections=settings.connections_limit,
             timeout=deadline_s,
@@ -148,15 +151,13 @@ def _client(settings: RedisSettings) -> "Redis":
             socket_connect_timeout=deadline_s,
             retry=Retry(NoBackoff(), 0),
             protocol=2,
-            decode_responses=True,
+            decode_responses=decode,
         )
     except ValueError:  # its message may quote the URL
         raise ConfigError("REDIS_URL: expected a URL such as redis://host:6379/0") from None
-    client: Redis = Redis.from_pool(pool)
-    return client
 
 
-def _address(url: str) -> str:
+def address(url: str) -> str:
     """The URL without what may be secret in it."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"

@@ -12,6 +12,7 @@ import trio
 
 from gameserver.actors.ports import (
     Activation,
+    Due,
     Entry,
     Journal,
     JournalRow,
@@ -22,6 +23,8 @@ from gameserver.actors.ports import (
 )
 from gameserver.errors import ActorNotFound, ActorSetAside, CommitRejected, LeaseLost, OwnedElsewhere
 from gameserver.ids import new_id
+
+RULES = ["battle/classic/3", "group//1"]
 
 
 class World(Protocol):
@@ -53,6 +56,10 @@ def key_row(text: str, seq: int, player_id: str | None = None) -> KeyRow:
 
 async def created(journal: Journal) -> Activation:
     return await journal.create(new_id(), "battle", "classic", 3)
+
+
+def due(actor: Activation, wake_at_ms: int) -> Due:
+    return Due(actor.actor_id, wake_at_ms)
 
 
 class JournalContract:
@@ -248,14 +255,14 @@ class JournalContract:
         actor = await created(journal)
         await journal.append([entry(actor, 1, wake_at_ms=10)])
         await journal.set_aside(actor.actor_id, actor.epoch - 1, "overtaken")
-        assert list(await journal.due(10, 5)) == [actor.actor_id]
+        assert list(await journal.due(10, RULES, 5)) == [due(actor, 10)]
         await journal.set_aside(actor.actor_id, actor.epoch, "crashed: a\0b \ud800")
-        assert list(await journal.due(10, 5)) == []
+        assert list(await journal.due(10, RULES, 5)) == []
         with pytest.raises(ActorSetAside):
             await journal.activate(actor.actor_id)
         assert await journal.let_back(actor.actor_id)
         assert not await journal.let_back(actor.actor_id)
-        assert list(await journal.due(10, 5)) == [actor.actor_id]
+        assert list(await journal.due(10, RULES, 5)) == [due(actor, 10)]
         assert (await journal.activate(actor.actor_id)).last_seq == 1
 
     async def test_due_timers_of_actors_that_may_be_taken(self, world: World) -> None:
@@ -263,12 +270,24 @@ class JournalContract:
         late, early, never, later = [await created(mine) for _ in range(4)]
         batch = zip((late, early, never, later), (20, 10, None, 40), strict=True)
         await mine.append([entry(actor, 1, wake_at_ms=at_ms) for actor, at_ms in batch])
-        assert list(await mine.due(30, 5)) == [early.actor_id, late.actor_id]
-        assert list(await mine.due(30, 1)) == [early.actor_id]
-        assert list(await other.due(30, 5)) == []
+        assert list(await mine.due(30, RULES, 5)) == [due(early, 10), due(late, 20)]
+        assert list(await mine.due(30, RULES, 1)) == [due(early, 10)]
+        assert list(await other.due(30, RULES, 5)) == []
         await mine.release(late.actor_id, late.epoch)
-        assert list(await other.due(30, 5)) == [late.actor_id]
+        assert list(await other.due(30, RULES, 5)) == [due(late, 20)]
         await world.expire("node-a")
-        assert list(await other.due(30, 5)) == [early.actor_id, late.actor_id]
+        assert list(await other.due(30, RULES, 5)) == [due(early, 10), due(late, 20)]
         await mine.append([entry(early, 2)])
-        assert list(await other.due(30, 5)) == [late.actor_id]
+        assert list(await other.due(30, RULES, 5)) == [due(late, 20)]
+
+    async def test_timers_of_unknown_rules_do_not_fill_the_limit(self, world: World) -> None:
+        journal = await world.journal("node-a")
+        pinned = [("battle", "other", 3), ("battle", "classic", 2), ("group", "", 2), ("battle", "a/b", 3)]
+        unknown = [await journal.create(new_id(), *rules) for rules in pinned]
+        battle, group = await created(journal), await journal.create(new_id(), "group", "", 1)
+        await journal.append([entry(actor, 1, wake_at_ms=10) for actor in unknown])
+        await journal.append([entry(battle, 1, wake_at_ms=30), entry(group, 1, wake_at_ms=20)])
+        assert list(await journal.due(30, RULES, 2)) == [due(group, 20), due(battle, 30)]
+        assert list(await journal.due(30, ["battle/classic/3"], 2)) == [due(battle, 30)]
+        assert list(await journal.due(30, ["battle/a/b/3"], 2)) == [due(unknown[-1], 10)]
+        assert list(await journal.due(30, [], 2)) == []

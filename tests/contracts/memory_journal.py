@@ -21,7 +21,7 @@ from typing import Any
 import trio
 from attrs import Factory, asdict, define, field
 
-from gameserver.actors.ports import Activation, Entry, History, JournalRow, KeyRow, OutboxRow, Snapshot
+from gameserver.actors.ports import Activation, Due, Entry, History, JournalRow, KeyRow, OutboxRow, Snapshot
 from gameserver.errors import (
     ActorNotFound,
     ActorSetAside,
@@ -46,6 +46,10 @@ class StoredActor:
     set_aside: str | None = None
     rows: list[JournalRow] = Factory(list)
     snapshot: Snapshot | None = None
+
+    @property
+    def rules(self) -> str:
+        return f"{self.kind}/{self.mode}/{self.rules_version}"
 
 
 @define
@@ -225,17 +229,18 @@ class MemoryJournal:
         actor.set_aside = None
         return True
 
-    async def due(self, now_ms: int, limit: int) -> Sequence[str]:
+    async def due(self, now_ms: int, rules: Sequence[str], limit: int) -> Sequence[Due]:
         await trio.sleep(self.latency_s)
         found = [
-            (actor.wake_at_ms, actor_id)
+            Due(actor_id, actor.wake_at_ms)
             for actor_id, actor in self.store.actors.items()
             if actor.wake_at_ms is not None
             and actor.wake_at_ms <= now_ms
             and actor.set_aside is None
+            and actor.rules in rules
             and self._may_take(actor)
         ]
-        return [actor_id for _, actor_id in sorted(found)[:limit]]
+        return sorted(found, key=lambda due: due.wake_at_ms)[:limit]
 
     def _may_take(self, actor: StoredActor) -> bool:
         return actor.owner in (None, self.node) or actor.owner not in self.store.live

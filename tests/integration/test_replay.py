@@ -138,7 +138,7 @@ def test_rules_that_are_not_here_are_named(settings: Settings, monkeypatch: pyte
     battle_id = new_id()
     store(settings.postgres.url, battle_id)
     monkeypatch.setattr(replay, "load_rules", lambda path: [])
-    with pytest.raises(StartError, match="battle classic version 1 is not known here"):
+    with pytest.raises(StartError, match="battle/classic/1 is not known here"):
         replay.run(settings, battle_id)
 
 

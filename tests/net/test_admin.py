@@ -51,7 +51,17 @@ class World:
 
 async def call(world: World, method: str, path: str, token: str | None = TOKEN) -> tuple[int, Any]:
     parts: Any = world
-    context = AdminContext(lambda: {"commits": 1}, parts, parts, world.let_back, parts, Settings(), TOKEN)
+    context = AdminContext(
+        stats=lambda: {"commits": 1},
+        nodes=lambda: {"nodes": []},
+        readiness=lambda: [],
+        lists=parts,
+        router=parts,
+        let_back=world.let_back,
+        sessions=parts,
+        settings=Settings(),
+        token=TOKEN,
+    )
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     response = await admin_app(context).test_client().open(path, method=method, headers=headers)
     return response.status_code, await response.get_json()
@@ -61,6 +71,8 @@ async def call(world: World, method: str, path: str, token: str | None = TOKEN) 
 async def test_nothing_without_the_token(token: str | None) -> None:
     world = World()
     for route in ROUTES:
+        if route.access == "probe":
+            continue
         path = "/".join(ACTOR if part.startswith("{") else part for part in route.path.split("/"))
         status, problem = await call(world, route.method, path, token)
         assert (status, problem["code"]) == (401, "token_invalid" if token else "token_missing")

@@ -9,7 +9,7 @@ from attrs import field, frozen
 from gameserver.cluster.router import Router
 from gameserver.config import Settings
 from gameserver.errors import Refused
-from gameserver.net.http.context import Sessions
+from gameserver.net.http.context import Readiness, Sessions
 from gameserver.net.ports import Lists
 
 
@@ -18,6 +18,8 @@ class AdminContext:
     """`let_back` is the journal's."""
 
     stats: Callable[[], Mapping[str, Any]]
+    nodes: Callable[[], Mapping[str, Any]]
+    readiness: Readiness
     lists: Lists
     router: Router
     let_back: Callable[[str], Awaitable[bool]]

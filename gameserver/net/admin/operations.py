@@ -12,6 +12,7 @@ from gameserver.cluster.ask import ask
 from gameserver.errors import Refused
 from gameserver.game.commands import Finish
 from gameserver.net.admin.context import AdminContext
+from gameserver.net.http import health
 from gameserver.net.http.app import Gate, create_app
 from gameserver.net.http.paging import Page, PageQuery, Paging
 from gameserver.net.http.route import Call, Route
@@ -45,11 +46,17 @@ class LetBack:
 
 @frozen
 class Disconnected:
+    """The connections that this node had; the other nodes close theirs."""
+
     connections: int
 
 
 async def read_stats(context: AdminContext, call: Call) -> dict[str, Any]:  # noqa: ARG001
     return dict(context.stats())
+
+
+async def read_nodes(context: AdminContext, call: Call) -> dict[str, Any]:  # noqa: ARG001
+    return dict(context.nodes())
 
 
 async def list_actors(context: AdminContext, call: Call) -> Page[dict[str, Any]]:
@@ -98,7 +105,9 @@ async def _ask(context: AdminContext, actor_id: str, command: Any) -> Accepted |
 
 
 ROUTES: Final = (
+    *health.ROUTES,
     Route("GET", "/admin/stats", read_stats, "Every queue, limit and counter", dict[str, Any]),
+    Route("GET", "/admin/nodes", read_nodes, "All nodes, as this one sees them", dict[str, Any]),
     Route("GET", "/admin/actors", list_actors, "All actors", Page[dict[str, Any]], query=PageQuery),
     Route("GET", "/admin/battles/{battle_id}", inspect_battle, "A battle, as in memory", Inspected),
     Route("POST", "/admin/battles/{battle_id}/finish", order_finish, "Finish a battle", Ordered),

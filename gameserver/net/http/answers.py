@@ -108,7 +108,7 @@ class Battle:
     created_at: Time
     started_at: Time | None
     finished_at: Time | None
-    websocket_url: str
+    websocket_url: str | None
 
 
 @frozen
@@ -152,7 +152,7 @@ def group_member(row: GroupMemberRow) -> GroupMember:
     return GroupMember(Uuid(row.player_id), row.username, role, time_of(row.joined_at_ms))
 
 
-def battle(row: BattleRow, websocket_url: str) -> Battle:
+def battle(row: BattleRow, websocket_url: str | None) -> Battle:
     return Battle(
         id=Uuid(row.id),
         group_attacker=Uuid(row.group_attacker),

@@ -18,14 +18,14 @@ Readiness = Callable[[], Sequence[str]]
 
 
 class Sessions(Protocol):
-    """The open WebSocket connections of this node. Neither method blocks or raises."""
+    """The open WebSocket connections, of all nodes. Neither method blocks or raises."""
 
     def close_session(self, session_id: str) -> None:
         """Close the connections whose token belongs to this session: it has been revoked."""
         ...
 
     def disconnect(self, player_id: str) -> int:
-        """Close all connections of a player, who may come back. Gives their number."""
+        """Close all connections of a player, who may come back. Gives the number of those that this node had."""
         ...
 
 
@@ -41,5 +41,5 @@ class HttpContext:
     settings: Settings
     modes: frozenset[str]
     readiness: Readiness
-    websocket_url: Callable[[str], str]
+    websocket_url: Callable[[str], str | None]
     sessions: Sessions

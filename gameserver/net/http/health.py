@@ -1,11 +1,11 @@
 """For whoever watches the node: does it live, and should it get players?"""
 
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from attrs import frozen
 
-from gameserver.net.http.context import HttpContext
+from gameserver.net.http.context import Readiness
 from gameserver.net.http.route import Call, Reply, Route
 
 
@@ -22,11 +22,16 @@ class Ready:
     reasons: Sequence[str]
 
 
-async def livez(context: HttpContext, call: Call) -> Alive:  # noqa: ARG001 - that it answers at all is the answer
+class Probed(Protocol):
+    @property
+    def readiness(self) -> Readiness: ...
+
+
+async def livez(context: Probed, call: Call) -> Alive:  # noqa: ARG001 - that it answers at all is the answer
     return Alive()
 
 
-async def readyz(context: HttpContext, call: Call) -> Ready | Reply:  # noqa: ARG001
+async def readyz(context: Probed, call: Call) -> Ready | Reply:  # noqa: ARG001
     reasons = context.readiness()
     return Reply(503, Ready(ready=False, reasons=reasons)) if reasons else Ready(ready=True, reasons=())
 

@@ -1,0 +1,81 @@
+"""Moving actors to where placement wants them: after the nodes have changed, and before this one leaves.
+
+Placement says where actors *without* an owner come to life; an owner keeps what it has until it hands it over. That
+happens once per change of the view, when this has stood still for a while, a few actors at a time: snapshot, release,
+and a word to the next owner, if a timer runs. Whoever sends a command meanwhile waits for a moment, and is passed on.
+
+A node only ever gives, and only after it has seen a change. So two nodes whose views differ cannot push an actor to and
+fro: the one that got it keeps it until its own view changes.
+"""
+
+import structlog
+import trio
+
+from gameserver.actors.catalog import Catalog
+from gameserver.actors.messages import Message, Wake, ignore
+from gameserver.cluster.membership import Membership
+from gameserver.cluster.owners import Owners
+from gameserver.cluster.requests import Requests
+from gameserver.config import ClusterSettings
+
+log = structlog.get_logger()
+
+
+class HandOver:
+    def __init__(
+        self,
+        name: str,
+        catalog: Catalog,
+        membership: Membership,
+        owners: Owners,
+        requests: Requests,
+        settings: ClusterSettings,
+    ) -> None:
+        self._name, self._catalog, self._membership, self._owners = name, catalog, membership, owners
+        self._requests, self._settings = requests, settings
+        self._changed = trio.Event()
+        membership.on_change(self._note_change)
+
+    def _note_change(self) -> None:
+        self._changed.set()
+
+    async def run(self) -> None:
+        while True:
+            await self._changed.wait()
+            await self._settled()
+            await self.hand_over_all()
+
+    async def _settled(self) -> None:
+        """Until the view has stood still for a while; nodes come and go in bursts."""
+        while self._changed.is_set():
+            self._changed = trio.Event()
+            with trio.move_on_after(self._settings.settle_ms / 1000):
+                await self._changed.wait()
+
+    async def hand_over_all(self) -> None:
+        """Hand over each actor whose place is on another live node, until the view changes again."""
+        version, handed_over = self._membership.view.version, 0
+        limit = trio.CapacityLimiter(self._settings.hand_over_limit)
+        async with trio.open_nursery() as nursery:
+            for actor_id, rules in self._catalog.rules_of_all():
+                to = self._owners.place(actor_id, rules)
+                if to is None or to == self._name:
+                    continue
+                if version != self._membership.view.version:
+                    break
+                await limit.acquire_on_behalf_of(actor_id)
+                nursery.start_soon(self._hand_over, actor_id, to, limit)
+                handed_over += 1
+                await trio.sleep(self._settings.hand_over_pause_ms / 1000)
+        if handed_over:
+            log.info("actors.handed_over", actors=handed_over)
+
+    async def _hand_over(self, actor_id: str, to: str, limit: trio.CapacityLimiter) -> None:
+        try:
+            has_timer = await self._catalog.hand_over(actor_id, to)
+        finally:
+            limit.release_on_behalf_of(actor_id)
+        self._owners.learn(actor_id, to)
+        if has_timer:
+            wake = Message(actor_id, Wake(), ignore, trio.current_time() + self._settings.request_limit_ms / 1000)
+            self._requests.ask(to, wake)

@@ -1,0 +1,162 @@
+"""What this node says to the others, and hears from them, over the bus.
+
+All that goes to one node in one turn of the event loop, and all that gathers while the last round trip runs, is one
+packet. Between two nodes what is said first is heard first, if it is heard at all: while the bus is away nothing is
+said, and what was on its way may be lost. Whoever needs an answer waits for it with a deadline; whoever follows
+something renews what it follows.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from itertools import islice
+from typing import Any, Final, TypeVar
+
+import structlog
+import trio
+from attrs import define
+
+from gameserver.cluster.ports import Bus
+from gameserver.cluster.wire import Item, decode_packet, encode_item, join_items
+from gameserver.config import ClusterSettings
+from gameserver.errors import BusAway
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+EVERYBODY: Final = "nodes"
+
+
+@define
+class LinkCounters:
+    sent: int = 0
+    received: int = 0
+    packets: int = 0
+    dropped: int = 0
+    not_understood: int = 0
+
+
+class Links:
+    """`send`, `broadcast` and `publish` never block; they give False, and drop what is said, if the bus is away or the
+    queue is full."""
+
+    def __init__(self, bus: Bus, name: str, settings: ClusterSettings) -> None:
+        self._bus, self._name, self._settings = bus, name, settings
+        self._queues: dict[str, deque[bytes]] = {}
+        self._public: deque[tuple[str, bytes]] = deque()
+        self._handlers: dict[type, Callable[[str, Any], None]] = {}
+        self._wake = trio.Event()
+        self.counters = LinkCounters()
+        bus.subscribe(_channel(name), self._hear)
+        bus.subscribe(EVERYBODY, self._hear_others)
+
+    @property
+    def available(self) -> bool:
+        return self._bus.available
+
+    @property
+    def waiting(self) -> int:
+        return sum(len(queue) for queue in self._queues.values()) + len(self._public)
+
+    def on(self, kind: type[T], handler: Callable[[str, T], None]) -> None:
+        """Have `handler` called with the sender and each item of this kind. It never blocks and never raises."""
+        self._handlers[kind] = handler
+
+    def send(self, node: str, item: Item) -> bool:
+        return self._put(_channel(node), encode_item(item))
+
+    def send_all(self, nodes: list[str], item: Item) -> None:
+        """The same to several nodes, encoded once."""
+        encoded = encode_item(item)
+        for node in nodes:
+            self._put(_channel(node), encoded)
+
+    def broadcast(self, item: Item) -> bool:
+        """To all nodes but this one."""
+        return self._put(EVERYBODY, encode_item(item))
+
+    def publish(self, channel: str, data: bytes) -> bool:
+        """For listeners outside of the cluster."""
+        if not self._bus.available or len(self._public) >= self._settings.link_limit:
+            self.counters.dropped += 1
+            return False
+        self._public.append((channel, data))
+        self._wake.set()
+        return True
+
+    def _put(self, channel: str, item: bytes) -> bool:
+        queue = self._queues.get(channel)
+        if queue is None:
+            queue = self._queues[channel] = deque()
+        if not self._bus.available or len(queue) >= self._settings.link_limit:
+            self.counters.dropped += 1
+            return False
+        queue.append(item)
+        self._wake.set()
+        return True
+
+    # -- the one task -------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake = trio.Event()
+            while packets := self._take():
+                try:
+                    await self._bus.publish(packets)
+                except BusAway as error:
+                    log.warning("links.bus_away", error=str(error), dropped=self.waiting)
+                    self._drop_all()
+
+    def _take(self) -> list[tuple[str, bytes]]:
+        """A packet for each node for which something waits, and what is public."""
+        packets = []
+        for channel, queue in list(self._queues.items()):
+            items = [queue.popleft() for _ in range(min(len(queue), self._settings.packet_limit))]
+            if not queue:
+                del self._queues[channel]
+            if items:
+                packets.append((channel, join_items(self._name, items)))
+                self.counters.sent += len(items)
+        public = list(islice(self._public, self._settings.packet_limit))
+        for _ in public:
+            self._public.popleft()
+        self.counters.packets += len(packets)
+        return packets + public
+
+    def _drop_all(self) -> None:
+        self.counters.dropped += self.waiting
+        self._queues.clear()
+        self._public.clear()
+
+    # -- hearing ------------------------------------------------------------------------------------------------------
+
+    def _hear(self, packet: bytes) -> None:
+        self._pass_on(*self._decode(packet))
+
+    def _hear_others(self, packet: bytes) -> None:
+        sender, items = self._decode(packet)
+        if sender != self._name:
+            self._pass_on(sender, items)
+
+    def _decode(self, packet: bytes) -> tuple[str, list[Item]]:
+        try:
+            return decode_packet(packet)
+        except Exception as error:  # noqa: BLE001  # whatever it was meant to be, the next packet counts
+            self.counters.not_understood += 1
+            log.warning("links.not_understood", error=repr(error))
+            return "", []
+
+    def _pass_on(self, sender: str, items: list[Item]) -> None:
+        self.counters.received += len(items)
+        for item in items:
+            handler = self._handlers.get(type(item))
+            if handler is None:
+                continue
+            try:
+                handler(sender, item)
+            except Exception:  # one item must not take the others with it
+                log.exception("links.handler_failed", item=type(item).__name__, sender=sender)
+
+
+def _channel(node: str) -> str:
+    return f"node:{node}"

@@ -1,0 +1,139 @@
+"""Who is there: every node announces itself, and keeps a view of all the others.
+
+An announcement has an age, measured by the directory's own clock. What follows from it:
+
+    alive ── two beats missed ──► suspected ── silent for the TTL ──► dead ── a beat ──► alive
+
+The view says where to *ask*; it never says who may write: that is the lease's business (lease_keeper.py). So a wrong
+view costs a detour or a retry, and never a double owner. While the directory is away, the last view stands.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+import structlog
+import trio
+from attrs import field, frozen
+
+from gameserver.cluster.ports import Directory, NodeInfo, Sighting
+from gameserver.config import ClusterSettings
+from gameserver.errors import DirectoryAway
+
+log = structlog.get_logger()
+
+Status = Literal["alive", "suspected", "dead"]
+
+
+@frozen
+class Member:
+    info: NodeInfo
+    status: Status
+
+    @property
+    def usable(self) -> bool:
+        """Whether it is worth sending something there."""
+        return self.status != "dead"
+
+
+@frozen
+class View:
+    """All nodes that were seen, by name. The version rises with every change."""
+
+    version: int = 0
+    members: Mapping[str, Member] = field(factory=dict)
+
+    def usable(self, name: str) -> bool:
+        member = self.members.get(name)
+        return member is not None and member.usable
+
+
+class Membership:
+    """`describe` gives what this node has to say of itself now."""
+
+    def __init__(self, directory: Directory, describe: Callable[[], NodeInfo], settings: ClusterSettings) -> None:
+        self._directory, self._describe, self._settings = directory, describe, settings
+        self._to_tell: list[Callable[[], None]] = []
+        self._look = trio.Event()
+        self._seen_at: dict[str, float] = {}
+        self._reachable = True
+        self.view = View()
+
+    @property
+    def me(self) -> NodeInfo:
+        return self._describe()
+
+    def on_change(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called with every new view; it never blocks."""
+        self._to_tell.append(callback)
+
+    def look(self) -> None:
+        """Announce and look at once: something has changed. Never blocks."""
+        self._look.set()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Started after the first beat, whether the directory was there or not."""
+        await self._beat()
+        task_status.started()
+        while True:
+            with trio.move_on_after(self._settings.beat_interval_ms / 1000):
+                await self._look.wait()
+            self._look = trio.Event()
+            await self._beat()
+
+    def adopt_me(self) -> None:
+        """What this node says of itself has changed: in its own view, that holds at once."""
+        me = self.me
+        self._adopt({**self.view.members, me.name: Member(me, "alive")})
+
+    async def leave(self) -> None:
+        """Tell the others at once, instead of letting them wait for the TTL."""
+        try:
+            await self._directory.leave(self.me)
+        except DirectoryAway as error:
+            log.warning("membership.leave_unsaid", error=str(error))
+
+    async def _beat(self) -> None:
+        me = self.me
+        try:
+            sightings = await self._directory.meet(me)
+        except DirectoryAway as error:
+            if self._reachable:
+                log.warning("membership.directory_away", error=str(error))
+            self._reachable = False
+            self.adopt_me()
+        else:
+            self._reachable = True
+            self._adopt(self._seen(me, sightings))
+
+    def _seen(self, me: NodeInfo, sightings: Sequence[Sighting]) -> dict[str, Member]:
+        """The members after a beat. Who was not sighted has left, or the directory was wiped: the TTL will tell."""
+        now = trio.current_time()
+        for each in sightings:
+            self._seen_at[each.info.name] = now - each.age_ms / 1000
+        unsighted_since = now - self._settings.node_ttl_ms / 1000
+        members = {
+            name: Member(member.info, "suspected")
+            for name, member in self.view.members.items()
+            if self._seen_at.get(name, 0.0) > unsighted_since
+        }
+        members |= {each.info.name: Member(each.info, self._status(each.age_ms)) for each in sightings}
+        members[me.name] = Member(me, "alive")
+        self._seen_at = {name: at for name, at in self._seen_at.items() if name in members}
+        return dict(sorted(members.items()))
+
+    def _status(self, age_ms: int) -> Status:
+        if age_ms <= 2 * self._settings.beat_interval_ms:
+            return "alive"
+        return "suspected" if age_ms <= self._settings.node_ttl_ms else "dead"
+
+    def _adopt(self, members: Mapping[str, Member]) -> None:
+        before = self.view.members
+        if members == before:
+            return
+        for name in sorted(members.keys() | before.keys()):
+            status = members[name].status if name in members else "gone"
+            if name not in before or status != before[name].status:
+                log.info("membership.changed", node=name, status=status)
+        self.view = View(self.view.version + 1, members)
+        for callback in self._to_tell:
+            callback()

@@ -1,0 +1,83 @@
+"""Where to ask for an actor: at the owner, if it was heard of lately; else where placement puts it.
+
+Nothing here is a right to own: that is the journal's business. What is out of date costs a detour, no more.
+"""
+
+from collections.abc import Iterator
+
+import trio
+
+from gameserver.cluster.membership import Membership
+from gameserver.cluster.placement import place
+from gameserver.cluster.ports import NodeInfo
+from gameserver.config import ClusterSettings
+
+
+class Owners:
+    def __init__(self, name: str, membership: Membership, settings: ClusterSettings) -> None:
+        self._name, self._membership, self._settings = name, membership, settings
+        self._learned: dict[str, tuple[str, float]] = {}
+
+    def __len__(self) -> int:
+        return len(self._learned)
+
+    # -- learned ------------------------------------------------------------------------------------------------------
+
+    def learn(self, actor_id: str, owner: str) -> None:
+        """This node was heard of as the owner just now."""
+        self._learned.pop(actor_id, None)  # so that the oldest stand first
+        if owner != self._name:
+            self._learned[actor_id] = owner, trio.current_time() + self._settings.owner_memory_ms / 1000
+            if len(self._learned) > self._settings.owners_limit:
+                del self._learned[next(iter(self._learned))]
+
+    def forget(self, actor_id: str) -> None:
+        self._learned.pop(actor_id, None)
+
+    def learned(self, actor_id: str) -> str | None:
+        """A node other than this one, and not known to be dead."""
+        owner, until = self._learned.get(actor_id, ("", 0.0))
+        if until < trio.current_time() or not self._membership.view.usable(owner):
+            return None
+        return owner
+
+    # -- placement ----------------------------------------------------------------------------------------------------
+
+    def place(self, actor_id: str, rules: str | None = None) -> str | None:
+        """Where an actor without a live owner shall come to life; with `rules` ("kind/mode/version"), among the nodes
+        that can fold them."""
+        return place(actor_id, (info.name for info in self._owning() if rules is None or rules in info.rules))
+
+    def where(self, actor_id: str) -> str | None:
+        return self.learned(actor_id) or self.place(actor_id)
+
+    @property
+    def owns_here(self) -> bool:
+        return self._membership.me.owning
+
+    @property
+    def may_own_here(self) -> bool:
+        return "actors" in self._membership.me.roles
+
+    def _owning(self) -> Iterator[NodeInfo]:
+        for member in self._membership.view.members.values():
+            if member.usable and member.info.owning:
+                yield member.info
+
+    # -- addresses ----------------------------------------------------------------------------------------------------
+
+    def usable(self, node: str) -> bool:
+        return self._membership.view.usable(node)
+
+    def websocket_url_of(self, node: str) -> str | None:
+        member = self._membership.view.members.get(node)
+        return member.info.websocket_url or None if member else None
+
+    def websocket_url(self, actor_id: str, owner: str | None) -> str | None:
+        """Where clients of the actor shall connect: at its owner, or, if that takes none, always at the same node."""
+        at_owner = self.websocket_url_of(owner or "")
+        if at_owner:
+            return at_owner
+        members = self._membership.view.members
+        taking = (name for name, member in members.items() if member.usable and member.info.websocket_url)
+        return self.websocket_url_of(place(actor_id, taking) or "")

@@ -1,0 +1,140 @@
+"""Messages to actors of other nodes, and the answers that are awaited.
+
+A request may be lost, and so may its answer. Then the deadline answers, or the end of the node or of the bus before
+that: always with something that may be tried again, since the command may have taken effect. Its ID makes the next try
+safe.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+import trio
+from attrs import define, field
+
+from gameserver.actors.messages import Message, ignore
+from gameserver.actors.ports import Clock, Reply
+from gameserver.cluster.links import Links
+from gameserver.cluster.owners import Owners
+from gameserver.cluster.wire import Request, Response
+from gameserver.config import ClusterSettings
+from gameserver.errors import Refused
+
+LOOK_INTERVAL_S: Final = 0.05
+NOBODY_WAITS: Final = 0
+
+
+@define(eq=False)
+class Requested(Message):
+    """A message of another node; `request` is how it came."""
+
+    request: Request = field(kw_only=True)
+
+
+@define(eq=False)
+class _Asked:
+    message: Message
+    node: str
+
+
+@define
+class RequestCounters:
+    asked: int = 0
+    answered: int = 0
+    expired: int = 0
+    failed: int = 0
+
+
+class Requests:
+    def __init__(self, name: str, links: Links, owners: Owners, clock: Clock, settings: ClusterSettings) -> None:
+        self._name, self._links, self._owners, self._clock = name, links, owners, clock
+        self._settings = settings
+        self._asked: dict[int, _Asked] = {}
+        # An answer to an earlier process of this name must not pass for one to this process.
+        self._number = clock.now_ms() << 10
+        self.counters = RequestCounters()
+        links.on(Response, self._answered)
+
+    def __len__(self) -> int:
+        return len(self._asked)
+
+    def ask(self, node: str, message: Message) -> None:
+        """Send a message to a node; its reply is called exactly once. Never blocks."""
+        if len(self._asked) >= self._settings.requests_limit:
+            message.reply(Refused("overloaded"))
+            return
+        number = NOBODY_WAITS
+        if message.reply is not ignore:
+            number = self._number = self._number + 1
+        if not self._links.send(node, self._request(number, message)):
+            message.reply(self.unreachable(message.actor_id, node))
+        elif number:
+            self._asked[number] = _Asked(message, node)
+            self.counters.asked += 1
+
+    def unreachable(self, actor_id: str, node: str) -> Refused:
+        """The refusal that tells the client where it can go on."""
+        return Refused("owner_unreachable", websocket_url=self._owners.websocket_url(actor_id, node))
+
+    def _request(self, number: int, message: Message) -> Request:
+        left_s = message.expires_at - trio.current_time()
+        return Request(
+            origin=self._name,
+            number=number,
+            hops=1,
+            expires_at_ms=self._clock.now_ms() + round(left_s * 1000),
+            watching=message.watching,
+            actor_id=message.actor_id,
+            command=message.command,
+            identity=message.identity,
+            birth=message.birth,
+        )
+
+    def message_of(self, request: Request, reply: Reply) -> Requested:
+        """What another node asks, as a message here; nothing waits longer for its actor than it may."""
+        left_ms = min(request.expires_at_ms - self._clock.now_ms(), self._settings.request_limit_ms)
+        return Requested(
+            actor_id=request.actor_id,
+            command=request.command,
+            reply=ignore if request.number == NOBODY_WAITS else reply,
+            expires_at=trio.current_time() + left_ms / 1000,
+            identity=request.identity,
+            birth=request.birth,
+            request=request,
+        )
+
+    def _answered(self, sender: str, response: Response) -> None:
+        asked = self._asked.pop(response.number, None)
+        if asked is None:
+            return
+        self.counters.answered += 1
+        if isinstance(response.answer, Refused) and response.answer.retryable:
+            self._owners.forget(asked.message.actor_id)
+        else:
+            self._owners.learn(asked.message.actor_id, sender)
+        asked.message.reply(response.answer)
+
+    # -- what is never answered -----------------------------------------------------------------------------------
+
+    def fail(self, *, unless: Iterable[str] = ()) -> None:
+        """Give up what was asked of nodes that are none of these."""
+        kept = set(unless)
+        for number, asked in list(self._asked.items()):
+            if asked.node not in kept:
+                del self._asked[number]
+                self.counters.failed += 1
+                self._owners.forget(asked.message.actor_id)
+                asked.message.reply(self.unreachable(asked.message.actor_id, asked.node))
+
+    async def run(self) -> None:
+        """Answer what has expired; those that were asked first stand first, and expire first or little later."""
+        while True:
+            await trio.sleep(LOOK_INTERVAL_S)
+            now = trio.current_time()
+            while self._asked:
+                number, asked = next(iter(self._asked.items()))
+                if asked.message.expires_at > now:
+                    break
+                del self._asked[number]
+                self.counters.expired += 1
+                self._owners.forget(asked.message.actor_id)
+                asked.message.reply(Refused("deadline_exceeded"))

@@ -1,0 +1,75 @@
+"""The owner's side of watches from other nodes: who gets the events of a battle, and for how long.
+
+A lease is of a node, not of a player: events cross once per node, and fan out there. It begins with an answer to the
+node (see router.py) or with a renewal, and ends when it was not renewed in time. It outlives the battle's actor; a node
+that becomes a battle's owner tells everybody, so that those who watch renew with it at once.
+
+What is lost on the way is found by the next renewal: it says how far the watching node has come, and whoever is behind
+is told where the battle is. Between two nodes nothing overtakes: what was sent before that has arrived, or was lost.
+"""
+
+import trio
+
+from gameserver.actors.catalog import Catalog
+from gameserver.actors.ports import Committed
+from gameserver.cluster.links import Links
+from gameserver.cluster.wire import Activated, Events, NotHere, Renewal
+from gameserver.config import ClusterSettings
+
+
+class WatchLeases:
+    """One of the audience of all actors' commits (see actors/ports.py)."""
+
+    def __init__(self, name: str, links: Links, settings: ClusterSettings) -> None:
+        self._name, self._links, self._lease_s = name, links, settings.watch_lease_ms / 1000
+        self._leases: dict[str, dict[str, float]] = {}
+
+    def serve(self, catalog: Catalog) -> None:
+        """Renew the leases of battles that the catalog has in memory."""
+        self._catalog = catalog
+        self._links.on(Renewal, self._renewed)
+
+    def __len__(self) -> int:
+        return sum(len(leases) for leases in self._leases.values())
+
+    def grant(self, battle_id: str, node: str) -> None:
+        """From now on the node gets the battle's events; for as long as it renews."""
+        if node != self._name:
+            self._leases.setdefault(battle_id, {})[node] = trio.current_time() + self._lease_s
+
+    def committed(self, batch: Committed) -> None:
+        if batch.kind != "battle":
+            return
+        if not batch.events:
+            self._links.broadcast(Activated(batch.actor_id, batch.seq))
+        nodes = self._watching(batch.actor_id)
+        if nodes:
+            self._links.send_all(nodes, Events.of(batch))
+
+    def flush(self) -> None:
+        """Links send by themselves."""
+
+    def _watching(self, battle_id: str) -> list[str]:
+        """The nodes whose leases still hold; the others end here."""
+        leases = self._leases.get(battle_id)
+        if leases is None:
+            return []
+        now = trio.current_time()
+        for node in [node for node, until in leases.items() if until < now]:
+            del leases[node]
+        if not leases:
+            del self._leases[battle_id]
+        return list(leases)
+
+    def _renewed(self, node: str, renewal: Renewal) -> None:
+        not_here = []
+        for battle_id, seen_seq in renewal.watched:
+            seq = self._catalog.durable_seq(battle_id)
+            if seq is None:
+                not_here.append(battle_id)
+                continue
+            self.grant(battle_id, node)
+            if seen_seq < seq:
+                self._links.send(node, Events(battle_id, seq + 1))
+        if not_here:
+            self._links.send(node, NotHere(not_here))

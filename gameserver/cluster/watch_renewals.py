@@ -1,0 +1,117 @@
+"""The watching side: battles that players here watch, and that another node owns.
+
+Every second each of them is renewed with its owner, as far as we know it, together with the seq that all watchers here
+have come to. Where nobody knows of an owner, the journal is asked, in one query for all: how far the battle is, and
+who owns it. So a watch survives lost events, a lost last event, a new owner, and a bus that is away for an hour:
+meanwhile the events come from the journal, a little late.
+"""
+
+from collections import defaultdict
+
+import structlog
+import trio
+
+from gameserver.actors.catalog import Catalog
+from gameserver.cluster.links import Links
+from gameserver.cluster.owners import Owners
+from gameserver.cluster.ports import Facts
+from gameserver.cluster.watches import Watches
+from gameserver.cluster.wire import Activated, Events, NotHere, Renewal
+from gameserver.config import ClusterSettings
+from gameserver.errors import JournalError
+
+log = structlog.get_logger()
+
+
+class WatchRenewals:
+    def __init__(
+        self, watches: Watches, catalog: Catalog, owners: Owners, links: Links, facts: Facts, settings: ClusterSettings
+    ) -> None:
+        self._watches, self._catalog, self._owners, self._links = watches, catalog, owners, links
+        self._facts, self._settings = facts, settings
+        self._new: set[str] = set()
+        self._lost: set[str] = set()
+        self._wake = trio.Event()
+        watches.on_first(self._begun)
+        links.on(Events, self._passed)
+        links.on(Activated, self._activated)
+        links.on(NotHere, self._not_here)
+
+    # -- what is heard ------------------------------------------------------------------------------------------------
+
+    def _passed(self, owner: str, events: Events) -> None:
+        self._owners.learn(events.battle_id, owner)
+        self._watches.pass_on(events)
+
+    def _activated(self, owner: str, activated: Activated) -> None:
+        battle_id = activated.battle_id
+        if self._watches.watched(battle_id) or self._owners.learned(battle_id):
+            self._owners.learn(battle_id, owner)
+        if self._watches.watched(battle_id):
+            self._watches.pass_on(Events(battle_id, activated.seq + 1))
+            self._renew([battle_id])
+
+    def _not_here(self, node: str, not_here: NotHere) -> None:
+        for battle_id in not_here.battle_ids:
+            if self._owners.learned(battle_id) == node:
+                self._owners.forget(battle_id)
+            self._lost.add(
+                battle_id
+            )  # looked up with the next renewal: an owner may be on its way, and announces itself
+
+    def _begun(self, battle_id: str) -> None:
+        """The first here who watches this battle, and nobody has said so yet."""
+        self._new.add(battle_id)
+        self._wake.set()
+
+    # -- renewing -----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        renew_at = trio.current_time()
+        while True:
+            with trio.move_on_at(renew_at):
+                await self._wake.wait()
+            self._wake = trio.Event()
+            if trio.current_time() >= renew_at:
+                renew_at = trio.current_time() + self._settings.watch_renew_ms / 1000
+                self._renew(self._watches.unfinished())
+            else:
+                self._renew(self._new)
+            self._new = set()
+            await self._look_up()
+
+    def _renew(self, battle_ids: "set[str] | list[str]") -> None:
+        """Of battles that are here nothing can be lost."""
+        by_owner: dict[str, list[tuple[str, int]]] = defaultdict(list)
+        for battle_id in battle_ids:
+            seen_seq = self._watches.seen_seq(battle_id)
+            if seen_seq is None or self._catalog.holds(battle_id):
+                continue
+            owner = self._owners.learned(battle_id)
+            if owner is None:
+                self._lost.add(battle_id)
+            else:
+                by_owner[owner].append((battle_id, seen_seq))
+        for owner, watched in by_owner.items():
+            if not self._links.send(owner, Renewal(watched)):
+                self._lost.update(battle_id for battle_id, _ in watched)
+
+    async def _look_up(self) -> None:
+        """Ask the journal about those of which nobody knows."""
+        lost, self._lost = self._lost, set()
+        watched = [battle_id for battle_id in lost if self._watches.watched(battle_id)]
+        if not watched:
+            return
+        try:
+            found = await self._facts.whereabouts(watched)
+        except JournalError as error:  # asked again at the next renewal
+            log.warning("watches.look_up_failed", battles=len(watched), error=str(error))
+            return
+        owned = []
+        for each in found:
+            self._watches.pass_on(Events(each.actor_id, each.last_seq + 1))
+            if each.owner is not None:
+                self._owners.learn(each.actor_id, each.owner)
+                owned.append(each.actor_id)
+        if self._links.available:
+            self._renew([battle_id for battle_id in owned if self._owners.learned(battle_id)])

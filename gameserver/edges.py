@@ -1,0 +1,106 @@
+"""Where a node meets the world: public HTTP, WebSocket and admin API, those of them that its roles ask for."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from functools import partial
+
+import trio
+
+from gameserver.cluster.creation import Creation
+from gameserver.config import Settings
+from gameserver.ids import PlayerId, new_instance
+from gameserver.net.admin.context import AdminContext
+from gameserver.net.admin.operations import admin_app
+from gameserver.net.frame_stream import EdgeCounters
+from gameserver.net.handshake import Admission, Opening, admit
+from gameserver.net.http.app import Gate
+from gameserver.net.http.context import HttpContext
+from gameserver.net.http.public import public_app
+from gameserver.net.secrets import admin_token, signing_key
+from gameserver.net.serving import serve
+from gameserver.net.tokens import Tokens
+from gameserver.net.trio_websocket_edge import serve_websocket
+from gameserver.node import Cache, Cluster, Core, Node, Stats, Storage
+from gameserver.protocol.connection import Connection
+from gameserver.protocol.session import Identified, Session
+
+
+@contextlib.asynccontextmanager
+async def open_edges(
+    settings: Settings, storage: Storage, cache: Cache, cluster: Cluster, core: Core
+) -> AsyncIterator[Node]:
+    """At the end they take nobody new, and everybody connected is told to come back."""
+    stop, counters, gate = trio.Event(), EdgeCounters(), Gate(settings.http.requests_limit)
+    tokens = Tokens(signing_key(settings), settings.auth.token_ttl_s)
+    roles, myself = settings.node.roles, cluster.myself
+    websocket_port = http_port = 0
+
+    def readiness() -> list[str]:
+        return _why_not_ready(stop, storage, core)
+
+    def admit_player(opening: Opening) -> Admission:
+        return admit(opening, settings.http.allowed_origins, tokens.verify)
+
+    async with trio.open_nursery() as nursery:
+        if "websocket" in roles:
+            websocket_port = await nursery.start(
+                serve_websocket, settings.websocket, admit_player, partial(_open_session, settings, core), counters
+            )
+            myself.websocket_url = _url("ws", settings.websocket.public_url, settings.websocket.host, websocket_port)
+        if "http" in roles:
+            context = HttpContext(
+                accounts=storage.accounts,
+                lists=storage.lists,
+                creation=Creation(core.router, storage.facts, cache.rates, settings.guards, settings.actors),
+                lifecycle=core.lifecycle,
+                router=core.router,
+                leaderboards=cache.leaderboards,
+                tokens=tokens,
+                settings=settings,
+                modes=core.kinds.modes,
+                readiness=readiness,
+                websocket_url=core.router.websocket_url,
+                sessions=core.all_sessions,
+            )
+            serve_http = partial(serve, public_app(context, gate), settings.http.host, settings.http.port)
+            http_port = await nursery.start(partial(serve_http, stop=stop, setting="GAMESERVER_HTTP_PORT"))
+            myself.http_url = _url("http", settings.http.public_url, settings.http.host, http_port)
+        admin = AdminContext(
+            stats=Stats(settings, storage, cache, cluster, core, counters, gate).read,
+            nodes=cluster.read_nodes,
+            readiness=readiness,
+            lists=storage.lists,
+            router=core.router,
+            let_back=storage.journal.let_back,
+            sessions=core.all_sessions,
+            settings=settings,
+            token=admin_token(settings),
+        )
+        serve_admin = partial(serve, admin_app(admin), settings.admin.host, settings.admin.port)
+        admin_port: int = await nursery.start(partial(serve_admin, stop=stop, setting="GAMESERVER_ADMIN_PORT"))
+        myself.admin_url = _url("http", "", settings.admin.host, admin_port)
+        cluster.announce()
+        yield Node(http_port, websocket_port, admin_port, storage, cache, cluster, core)
+        stop.set()
+        nursery.cancel_scope.cancel()
+
+
+def _open_session(settings: Settings, core: Core, admission: Admission, connection: Connection) -> Session:
+    instance = admission.instance or new_instance()
+    identified = Identified(PlayerId(admission.player_id), admission.session_id, instance)
+    return Session(identified, connection, core.gateway, core.sessions.outgoing, settings.websocket)
+
+
+def _why_not_ready(stop: trio.Event, storage: Storage, core: Core) -> list[str]:
+    reasons = {
+        "the node is stopping": stop.is_set(),
+        "the node holds no lease: PostgreSQL cannot be reached": not storage.keeper.held,
+        "the node is overloaded": core.committer.overloaded,
+    }
+    return [reason for reason, applies in reasons.items() if applies]
+
+
+def _url(scheme: str, public_url: str, host: str, port: int) -> str:
+    """How others reach what listens here."""
+    reachable = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104 - not bound here
+    return public_url or f"{scheme}://{reachable}:{port}"
