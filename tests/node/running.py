@@ -25,6 +25,13 @@ QUICK: dict[str, dict[str, Any]] = {
     "admin": {"port": 0, "token": "an operator's token for tests"},
     "actors": {"sweep_interval_ms": 50, "restart_backoff_ms": 10, "intention_retry_ms": 200},
     "journal": {"outbox_interval_ms": 100, "outbox_backoff_ms": 20},
+    "cluster": {
+        "beat_interval_ms": 50,
+        "node_ttl_ms": 1_000,
+        "watch_renew_ms": 100,
+        "watch_lease_ms": 1_000,
+        "settle_ms": 300,
+    },
     "leaderboard": {"push_interval_ms": 100, "reconcile_interval_ms": 500},
     "redis": {"probe_interval_ms": 100},
 }
