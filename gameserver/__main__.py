@@ -14,7 +14,7 @@ EXIT_REFUSED: Final = 2
 EXIT_INTERRUPTED: Final = 130
 
 COMMANDS: Final = {
-    "up": "start everything on this machine: databases, migrations, a node",
+    "up": "start everything on this machine: databases, migrations, nodes",
     "node": "run one node; DATABASE_URL and REDIS_URL say where its databases are",
     "migrate": "bring the database up to this version",
     "play": "fight a battle from the terminal",
@@ -22,6 +22,9 @@ COMMANDS: Final = {
     "replay": "show a battle from its journal, step by step",
     "config": "list every setting with its unit, default, value and meaning",
 }
+
+OVERRIDES: Final = {"roles": "GAMESERVER_NODE_ROLES", "name": "GAMESERVER_NODE_NAME"}
+"""Options that win over a setting, and so obey its rules."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,7 +35,7 @@ def main(arguments: list[str] | None = None) -> int:
     options.rest = rest
     try:
         command = importlib.import_module(f"gameserver.cli.{options.command}")
-        code: int = command.run(load_settings(os.environ), options)
+        code: int = command.run(load_settings(_environment(options)), options)
     except GameServerError as error:
         print(f"gameserver {options.command}: {error}", file=sys.stderr)
         return EXIT_REFUSED
@@ -42,6 +45,11 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     return code
+
+
+def _environment(options: argparse.Namespace) -> dict[str, str]:
+    given = {name: getattr(options, option, None) for option, name in OVERRIDES.items()}
+    return {**os.environ, **{name: value for name, value in given.items() if value is not None}}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -54,10 +62,19 @@ def _parser() -> argparse.ArgumentParser:
     }
     for name in ("up", "node", "replay"):
         parsers[name].add_argument("--rules", type=Path, metavar="FILE", help="a Python file with the rules of a mode")
-    parsers["up"].add_argument("--reload", action="store_true", help="start the node again when a source file changes")
+    parsers["up"].add_argument("--nodes", type=_count, default=2, metavar="N", help="how many nodes (default: 2)")
+    parsers["up"].add_argument("--reload", action="store_true", help="start the nodes again when a source file changes")
+    parsers["node"].add_argument("--roles", help="what it does: any of http,websocket,actors (default: all)")
+    parsers["node"].add_argument("--name", help="its name, unique in the cluster (default: the host's)")
     parsers["replay"].add_argument("battle", metavar="BATTLE", help="the battle's ID")
     parsers["replay"].add_argument("--step", action="store_true", help="wait for Enter after each event")
     return parser
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number from 1")
+    return int(text)
 
 
 if __name__ == "__main__":

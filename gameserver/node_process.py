@@ -1,4 +1,4 @@
-"""A node as a child process of `gameserver up`: started, started again when it dies, stopped in order.
+"""A node as a child process of `gameserver up`: one of several, started, started again when it dies, stopped in order.
 
 It gets a session of its own, so that the terminal's Ctrl-C reaches only `up`, which stops things one after the other:
 first the node, then its servers. It is killed with `up` (parent-death signal), so nothing is left on its ports.
@@ -14,6 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from attrs import evolve
+
+from gameserver.config import Settings
 from gameserver.persistence.embedded_launch import dying_with_us
 
 EXIT_CANNOT_START: Final = 2
@@ -21,27 +24,52 @@ BACKOFF_MIN_S: Final = 0.5
 BACKOFF_MAX_S: Final = 10.0
 HEALTHY_AFTER_S: Final = 30.0  # a node that lived this long starts again at once
 READY_TIMEOUT_S: Final = 1.0
+DEFAULT_NAME: Final = "node"
 WILDCARD_HOSTS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - asked for, never bound
 
 
-class NodeProcess:
-    """One node, by its name. `environment` is all of its environment."""
+def numbered(settings: Settings, number: int) -> Settings:
+    """The settings of one of several nodes on this machine: a name and ports of its own; port 0 stays `any`."""
+    http, websocket, admin = (
+        each.port and each.port + number for each in (settings.http, settings.websocket, settings.admin)
+    )
+    return evolve(
+        settings,
+        node=evolve(settings.node, name=f"{settings.node.name or DEFAULT_NAME}-{number}"),
+        http=evolve(settings.http, port=http),
+        websocket=evolve(settings.websocket, port=websocket),
+        admin=evolve(settings.admin, port=admin),
+    )
 
-    def __init__(self, name: str, rules: Path | None, environment: Mapping[str, str]) -> None:
-        self.name = name
+
+class NodeProcess:
+    """One node. It inherits `environment`, in which its own name and ports take the place of those that all share."""
+
+    def __init__(self, settings: Settings, rules: Path | None, environment: Mapping[str, str]) -> None:
+        self.settings = settings
         self._command = [*dying_with_us(signal.SIGKILL), sys.executable, "-m", "gameserver", "node"]
         if rules is not None:
             self._command += ["--rules", str(rules)]
-        self._environment = dict(environment)
+        self.environment = {
+            **environment,
+            "GAMESERVER_NODE_NAME": settings.node.name,
+            "GAMESERVER_HTTP_PORT": str(settings.http.port),  # by this name, because it wins over PORT
+            "GAMESERVER_WEBSOCKET_PORT": str(settings.websocket.port),
+            "GAMESERVER_ADMIN_PORT": str(settings.admin.port),
+        }
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
         self._restart_at = 0.0
         self._backoff_s = BACKOFF_MIN_S
 
+    @property
+    def name(self) -> str:
+        return self.settings.node.name
+
     def start(self) -> None:
         self._started_at = time.monotonic()
         self._process = subprocess.Popen(
-            self._command, env=self._environment, stdin=subprocess.DEVNULL, start_new_session=True
+            self._command, env=self.environment, stdin=subprocess.DEVNULL, start_new_session=True
         )
 
     def ended(self) -> int | None:
@@ -62,6 +90,9 @@ class NodeProcess:
     def restart_in_s(self) -> float:
         """Seconds until it should be started again."""
         return max(0.0, self._restart_at - time.monotonic())
+
+    def is_ready(self) -> bool:
+        return is_ready(self.settings.http.host, self.settings.http.port)
 
     def ask_to_stop(self) -> None:
         if self._process is not None:

@@ -25,7 +25,7 @@ from gameserver.banner import banner
 from gameserver.config import Settings
 from gameserver.errors import StartError
 from gameserver.file_watch import FileWatch
-from gameserver.node_process import EXIT_CANNOT_START, NodeProcess, is_ready
+from gameserver.node_process import EXIT_CANNOT_START, NodeProcess, numbered
 from gameserver.persistence.embedded_postgres import EmbeddedPostgres
 from gameserver.persistence.embedded_valkey import EmbeddedValkey
 
@@ -52,12 +52,12 @@ class Servers:
                 server.restart()
 
 
-def run(settings: Settings, rules: Path | None = None, reload: bool = False) -> int:  # noqa: FBT001, FBT002
+def run(settings: Settings, rules: Path | None = None, *, count: int, reload: bool = False) -> int:
     """Returns the exit code once everything has stopped. Raises StartError if something cannot start."""
     watch = FileWatch([rules] if rules else [], [Path(gameserver.__file__).parent]) if reload else None
     with _stop_signals():
         try:
-            with _servers(settings) as servers, _nodes(settings, rules, servers) as nodes:
+            with _servers(settings) as servers, _nodes(settings, rules, servers, count) as nodes:
                 _watch(settings, servers, nodes, watch)
         except Stopped:
             _say("Stopped.")
@@ -103,12 +103,12 @@ def _servers(settings: Settings) -> Iterator[Servers]:
 
 
 @contextlib.contextmanager
-def _nodes(settings: Settings, rules: Path | None, servers: Servers) -> Iterator[list[NodeProcess]]:
-    """The nodes, started. At the end all are asked to stop, share one deadline, and are killed when it is over."""
+def _nodes(settings: Settings, rules: Path | None, servers: Servers, count: int) -> Iterator[list[NodeProcess]]:
+    """So many nodes, started. At the end all are asked to stop, share one deadline, and are killed when it is over."""
     environment = {**os.environ, "DATABASE_URL": servers.postgres_url, "REDIS_URL": servers.redis_url}
     for ours in ("GAMESERVER_POSTGRES_URL", "GAMESERVER_REDIS_URL"):  # they would win over the two above
         environment.pop(ours, None)
-    nodes = [NodeProcess(settings.node.name, rules, environment)]
+    nodes = [NodeProcess(numbered(settings, number), rules, environment) for number in range(count)]
     try:
         for node in nodes:
             node.start()
@@ -128,7 +128,7 @@ def _stop(nodes: list[NodeProcess], deadline_s: float) -> None:
 
 
 def _watch(settings: Settings, servers: Servers, nodes: list[NodeProcess], watch: FileWatch | None) -> None:
-    """Runs until Stopped: keeps everything alive, and greets once the node is ready."""
+    """Runs until Stopped: keeps everything alive, and greets once every node is ready."""
     greeted = False
     while True:
         servers.tend()
@@ -138,8 +138,8 @@ def _watch(settings: Settings, servers: Servers, nodes: list[NodeProcess], watch
             _stop(nodes, settings.node.stop_deadline_ms / 1_000)
             for node in nodes:
                 node.start()
-        if not greeted and is_ready(settings.http.host, settings.http.port):
-            _say(banner(settings, embedded=bool(servers.embedded)))
+        if not greeted and all(node.is_ready() for node in nodes):
+            _say(banner([node.settings for node in nodes], embedded=bool(servers.embedded)))
             greeted = True
         time.sleep(WATCH_INTERVAL_S)
 

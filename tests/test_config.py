@@ -1,9 +1,12 @@
 """Settings: from the environment into one frozen object, or a clear word about what is wrong."""
 
 import os
+import socket
 
 import pytest
 
+from gameserver.__main__ import main
+from gameserver.cli.node import named
 from gameserver.config import Settings, describe, load_settings
 from gameserver.errors import ConfigError
 
@@ -37,6 +40,8 @@ def test_lists_are_separated_by_commas() -> None:
         ("GAMESERVER_ACTORS_MAILBOX_LIMIT", "0", "expected a whole number from 1"),
         ("GAMESERVER_ACTORS_IDLE_MS", "²", "expected a whole number from 1"),
         ("GAMESERVER_ENV", "prod", "expected one of development, production"),
+        ("GAMESERVER_NODE_ROLES", "http,oracle", "expected some of actors, http, websocket"),
+        ("GAMESERVER_NODE_ROLES", "", "expected some of actors, http, websocket"),
         ("GAMESERVER_NODE_LEASE_MS", "600", "expected at least twice GAMESERVER_NODE_LEASE_RENEW_MS"),
         ("GAMESERVER_HTPP_PORT", "1", "is no setting; `gameserver config` lists them all"),
     ],
@@ -54,3 +59,25 @@ def test_every_setting_has_a_unit_and_a_meaning_and_no_secret_is_shown() -> None
     assert len({each.environment_name for each in described}) == len(described) > 50
     assert all(each.unit and each.meaning for each in described)
     assert not any(secret in each.value for each in described)
+
+
+def test_a_node_without_a_name_has_that_of_its_host() -> None:
+    assert named(load_settings({})).node.name == socket.gethostname()
+    assert named(load_settings({"GAMESERVER_NODE_NAME": "fox"})).node.name == "fox"
+
+
+def test_the_options_of_a_node_win_over_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GAMESERVER_NODE_NAME", "fox")
+    monkeypatch.setenv("GAMESERVER_NODE_ROLES", "actors")
+    taken: list[Settings] = []
+    monkeypatch.setattr("gameserver.cli.node.run", lambda settings, _options: taken.append(settings) or 0)
+    assert main(["node", "--roles", "http, websocket", "--name", "hare"]) == 0
+    assert (taken[0].node.roles, taken[0].node.name) == (("http", "websocket"), "hare")
+    assert main(["node"]) == 0
+    assert (taken[1].node.roles, taken[1].node.name) == (("actors",), "fox")
+
+
+def test_an_unknown_role_is_refused_like_any_wrong_setting(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["node", "--roles", "http,oracle"]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("gameserver node: GAMESERVER_NODE_ROLES=http,oracle: expected some of")

@@ -1,4 +1,4 @@
-"""gameserver up [--rules FILE] [--reload]"""
+"""gameserver up [--nodes N] [--rules FILE] [--reload]"""
 
 import argparse
 
@@ -7,4 +7,4 @@ from gameserver.config import Settings
 
 
 def run(settings: Settings, options: argparse.Namespace) -> int:
-    return up.run(settings, options.rules, options.reload)
+    return up.run(settings, options.rules, count=options.nodes, reload=options.reload)

@@ -24,6 +24,7 @@ from redis.exceptions import RedisError
 
 from gameserver.config import RedisSettings
 from gameserver.errors import BusAway
+from gameserver.ids import new_id
 from gameserver.persistence.bridge import Bridge, BridgeClosed, DeadlineExceeded
 from gameserver.persistence.redis_bus_session import FellBehind, Packet, Session, SessionOver
 from gameserver.persistence.redis_store import RedisStore, address, connection_pool
@@ -123,6 +124,7 @@ class RedisBus:
     def _new_session(self) -> Session:
         return Session(
             self._pool,
+            self._name(f"echo:{new_id()}"),
             self._handlers,
             self._hand_over,
             lambda: self._store.available,

@@ -25,7 +25,6 @@ from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.connection import AbstractConnection
 
 from gameserver.errors import GameServerError
-from gameserver.ids import new_id
 
 PACKETS_LIMIT: Final = 100_000
 BYTES_LIMIT: Final = 128 * 1024 * 1024
@@ -65,12 +64,13 @@ class Posting:
 class Session:
     """`hand_over` is called on the asyncio thread; who takes the packets adds them to `taken`.
 
-    `healthy` is asked with each beat: False ends the session.
+    `echo` is a channel of this session alone. `healthy` is asked with each beat: False ends the session.
     """
 
     def __init__(
         self,
         pool: BlockingConnectionPool,
+        echo: bytes,
         channels: Iterable[bytes],
         hand_over: "Callable[[Session, list[Packet]], None]",
         healthy: Callable[[], bool],
@@ -78,8 +78,7 @@ class Session:
         beat_interval_ms: int,
     ) -> None:
         self._publisher, self._subscriber = _connection(pool), _connection(pool)
-        self._echo = f"echo:{new_id()}".encode()
-        self._channels = [self._echo, *channels]
+        self._echo, self._channels = echo, [echo, *channels]
         self._hand_over, self._healthy = hand_over, healthy
         self._deadline_s, self._beat_interval_s = deadline_ms / 1_000, beat_interval_ms / 1_000
         self._gathered: list[Packet] = []
