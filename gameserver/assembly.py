@@ -1,6 +1,5 @@
 """Who knows whom in a node: its parts, made from its settings. Nothing runs yet (see main.py)."""
 
-from collections.abc import Callable
 from functools import partial
 
 from gameserver.actors.catalog import Catalog
@@ -85,19 +84,10 @@ def make_cluster(settings: Settings, kinds: Kinds, storage: Storage, cache: Cach
     requests = Requests(name, links, owners, storage.clock, limits)
     links.on(Look, lambda _sender, _look: membership.look())
     storage.keeper.on_lost(membership.look)
-    membership.on_change(_failing(requests, membership))
-    cache.bus.on_change(lambda: None if links.available else requests.fail())
+    membership.on_change(lambda: requests.fail(membership.view.is_dead))
+    membership.on_announced(partial(links.broadcast, Look()))
+    cache.bus.on_change(lambda: None if links.available else requests.fail(lambda _node: True))
     return Cluster(myself, membership, links, owners, requests, WatchLeases(name, links, limits))
-
-
-def _failing(requests: Requests, membership: Membership) -> Callable[[], None]:
-    """Whoever was asked and is dead does not answer."""
-
-    def fail() -> None:
-        view = membership.view
-        requests.fail(unless=[name for name in view.members if view.usable(name)])
-
-    return fail
 
 
 def make_core(settings: Settings, kinds: Kinds, storage: Storage, cache: Cache, cluster: Cluster) -> Core:

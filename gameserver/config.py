@@ -153,7 +153,9 @@ class HttpSettings:
 class WebSocketSettings:
     host: str = setting("127.0.0.1", "address", "Where the WebSocket edge listens")
     port: int = setting(8_100, "port", "Port of the WebSocket edge; 0: any")
-    public_url: str = setting("", "URL", "How clients reach the WebSocket edge; empty: from host and port")
+    public_url: str = setting(
+        "", "URL", "How clients reach the WebSocket edge, {battle}: the battle's ID; empty: from host and port"
+    )
     connections_limit: int = setting(15_000, "connections", "Connections of this node", least=1)
     handshake_deadline_ms: int = setting(5_000, "ms", "How long a handshake may take", least=1)
     message_limit_bytes: int = setting(65_536, "bytes", "Largest message from a client", least=1)

@@ -79,7 +79,7 @@ async def open_edges(
         serve_admin = partial(serve, admin_app(admin), settings.admin.host, settings.admin.port)
         admin_port: int = await nursery.start(partial(serve_admin, stop=stop, setting="GAMESERVER_ADMIN_PORT"))
         myself.admin_url = _url("http", "", settings.admin.host, admin_port)
-        cluster.announce()
+        cluster.membership.look()
         yield Node(http_port, websocket_port, admin_port, storage, cache, cluster, core)
         stop.set()
         nursery.cancel_scope.cancel()

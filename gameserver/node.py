@@ -25,7 +25,6 @@ from gameserver.cluster.sessions import Sessions
 from gameserver.cluster.watch_leases import WatchLeases
 from gameserver.cluster.watch_renewals import WatchRenewals
 from gameserver.cluster.watches import Watches
-from gameserver.cluster.wire import Look
 from gameserver.config import Settings
 from gameserver.net.frame_stream import EdgeCounters
 from gameserver.net.http.app import Gate
@@ -82,16 +81,11 @@ class Cluster:
     requests: Requests
     leases: WatchLeases
 
-    def announce(self) -> None:
-        """What this node says of itself has changed."""
-        self.membership.look()
-        self.links.broadcast(Look())
-
     def leave(self) -> None:
         """Take no actors any more; the others shall know before this node's are handed over."""
         self.myself.leaving = True
         self.membership.adopt_me()
-        self.announce()
+        self.membership.look()
 
     def read_nodes(self) -> dict[str, Any]:
         """The view of this node, for operators."""

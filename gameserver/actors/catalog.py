@@ -306,13 +306,18 @@ class Catalog:
 
     async def _sweep(self) -> None:
         """Passivate who is idle, and wake those whose timer is due but who are not in memory."""
+        failing = False
         while True:
             await trio.sleep(self._limits.sweep_interval_ms / 1000)
             self._passivate_idle()
             try:
                 await self._wake_due()
             except JournalError as error:
-                log.warning("sweep.failed", error=str(error))
+                if not failing:
+                    log.warning("sweep.failed", error=str(error))
+                failing = True
+            else:
+                failing = False
 
     def _passivate_idle(self) -> None:
         idle_since = trio.current_time() - self._limits.idle_ms / 1000

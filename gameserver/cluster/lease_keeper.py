@@ -42,6 +42,7 @@ class LeaseKeeper:
         self._to_tell: list[Callable[[], None]] = []
         self._lease: Lease | None = None
         self._good_until = 0.0
+        self._failing = False
         self._keeping = trio.CancelScope()
 
     @property
@@ -75,8 +76,12 @@ class LeaseKeeper:
                 try:
                     await self._renew()
                 except JournalError as error:
-                    log.warning("lease.not_renewed", error=str(error))
                     pause_s /= HURRY
+                    if not self._failing:
+                        log.warning("lease.not_renewed", error=str(error))
+                    self._failing = True
+                else:
+                    self._failing = False
                 if not self.held:
                     self._lose()
 

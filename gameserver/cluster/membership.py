@@ -42,9 +42,10 @@ class View:
     version: int = 0
     members: Mapping[str, Member] = field(factory=dict)
 
-    def usable(self, name: str) -> bool:
+    def is_dead(self, name: str) -> bool:
+        """Whether it is known to be dead. Who has not been seen yet may be alive."""
         member = self.members.get(name)
-        return member is not None and member.usable
+        return member is not None and member.status == "dead"
 
 
 class Membership:
@@ -53,6 +54,8 @@ class Membership:
     def __init__(self, directory: Directory, describe: Callable[[], NodeInfo], settings: ClusterSettings) -> None:
         self._directory, self._describe, self._settings = directory, describe, settings
         self._to_tell: list[Callable[[], None]] = []
+        self._announced: list[Callable[[], object]] = []
+        self._said: NodeInfo | None = None
         self._look = trio.Event()
         self._seen_at: dict[str, float] = {}
         self._reachable = True
@@ -61,6 +64,10 @@ class Membership:
     @property
     def me(self) -> NodeInfo:
         return self._describe()
+
+    def on_announced(self, callback: Callable[[], object]) -> None:
+        """Have `callback` called when the directory has got something new of this node; it never blocks."""
+        self._announced.append(callback)
 
     def on_change(self, callback: Callable[[], None]) -> None:
         """Have `callback` called with every new view; it never blocks."""
@@ -104,6 +111,10 @@ class Membership:
         else:
             self._reachable = True
             self._adopt(self._seen(me, sightings))
+            if me != self._said:
+                self._said = me
+                for callback in self._announced:
+                    callback()
 
     def _seen(self, me: NodeInfo, sightings: Sequence[Sighting]) -> dict[str, Member]:
         """The members after a beat. Who was not sighted has left, or the directory was wiped: the TTL will tell."""

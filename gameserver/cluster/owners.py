@@ -4,6 +4,7 @@ Nothing here is a right to own: that is the journal's business. What is out of d
 """
 
 from collections.abc import Iterator
+from math import inf
 
 import trio
 
@@ -36,8 +37,8 @@ class Owners:
 
     def learned(self, actor_id: str) -> str | None:
         """A node other than this one, and not known to be dead."""
-        owner, until = self._learned.get(actor_id, ("", 0.0))
-        if until < trio.current_time() or not self._membership.view.usable(owner):
+        owner, until = self._learned.get(actor_id, ("", -inf))
+        if until < trio.current_time() or self._membership.view.is_dead(owner):
             return None
         return owner
 
@@ -66,18 +67,18 @@ class Owners:
 
     # -- addresses ----------------------------------------------------------------------------------------------------
 
-    def usable(self, node: str) -> bool:
-        return self._membership.view.usable(node)
-
-    def websocket_url_of(self, node: str) -> str | None:
-        member = self._membership.view.members.get(node)
-        return member.info.websocket_url or None if member else None
+    def is_dead(self, node: str) -> bool:
+        return self._membership.view.is_dead(node)
 
     def websocket_url(self, actor_id: str, owner: str | None) -> str | None:
-        """Where clients of the actor shall connect: at its owner, or, if that takes none, always at the same node."""
-        at_owner = self.websocket_url_of(owner or "")
-        if at_owner:
-            return at_owner
+        """Where clients of the actor shall connect: at its owner, or, if that takes none, always at the same node.
+
+        A balancer that hashes on the battle finds its ID where the URL says `{battle}`.
+        """
         members = self._membership.view.members
-        taking = (name for name, member in members.items() if member.usable and member.info.websocket_url)
-        return self.websocket_url_of(place(actor_id, taking) or "")
+        taking = [name for name, member in members.items() if member.usable and member.info.websocket_url]
+        if not taking:
+            return None
+        node = owner if owner in taking else place(actor_id, taking)
+        assert node is not None
+        return members[node].info.websocket_url.replace("{battle}", actor_id)

@@ -5,7 +5,7 @@ that: always with something that may be tried again, since the command may have 
 safe.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from typing import Final
 
 import trio
@@ -115,11 +115,10 @@ class Requests:
 
     # -- what is never answered -----------------------------------------------------------------------------------
 
-    def fail(self, *, unless: Iterable[str] = ()) -> None:
-        """Give up what was asked of nodes that are none of these."""
-        kept = set(unless)
+    def fail(self, of: Callable[[str], bool]) -> None:
+        """Give up what was asked of these nodes."""
         for number, asked in list(self._asked.items()):
-            if asked.node not in kept:
+            if of(asked.node):
                 del self._asked[number]
                 self.counters.failed += 1
                 self._owners.forget(asked.message.actor_id)

@@ -105,7 +105,7 @@ class Router:
 
     def pass_on(self, message: Message, owner: str) -> None:
         self._owners.learn(message.actor_id, owner)
-        if not self._links.available or not self._owners.usable(owner):
+        if not self._links.available or self._owners.is_dead(owner):
             message.reply(self._requests.unreachable(message.actor_id, owner))
         elif not isinstance(message, Requested):
             self._requests.ask(owner, message)
