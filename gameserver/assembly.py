@@ -21,6 +21,7 @@ from gameserver.cluster.myself import Myself
 from gameserver.cluster.outbox_place import OutboxPlace
 from gameserver.cluster.owners import Owners
 from gameserver.cluster.requests import Requests
+from gameserver.cluster.resumes import Resumes
 from gameserver.cluster.router import Router
 from gameserver.cluster.sessions import Sessions
 from gameserver.cluster.watch_leases import WatchLeases
@@ -103,6 +104,7 @@ def make_core(settings: Settings, kinds: Kinds, storage: Storage, cache: Cache, 
     cluster.leases.serve(catalog)
     router = Router(name, kinds, catalog, owners, cluster.requests, links, cluster.leases, settings.actors)
     lifecycle = Lifecycle(router, storage.facts, cache.rates, settings.guards, settings.actors)
+    resumes = Resumes(journal, watches, settings)
     feed = LeaderboardFeed(cache.leaderboards, sessions, settings.leaderboard)
     announcements = Announcements(sessions, storage.facts, cache.leaderboards, links, settings.cluster)
     by_topic = {
@@ -123,7 +125,8 @@ def make_core(settings: Settings, kinds: Kinds, storage: Storage, cache: Cache, 
         all_sessions=AllSessions(sessions, links),
         watches=watches,
         renewals=WatchRenewals(watches, catalog, owners, links, storage.facts, settings.cluster),
-        gateway=NodeGateway(settings, router, lifecycle, sessions, watches, feed, journal, clock),
+        resumes=resumes,
+        gateway=NodeGateway(settings, router, lifecycle, sessions, watches, resumes, feed, clock),
         announcements=announcements,
         consumers=consumers,
         feed=feed,

@@ -167,8 +167,8 @@ class WebSocketSettings:
     messages_burst: int = setting(60, "messages", "What one connection may send at once", least=1)
     in_flight_limit: int = setting(64, "commands", "Unanswered commands of one connection", least=1)
     watches_limit: int = setting(32, "battles", "Battles that one connection watches", least=1)
-    resuming_limit: int = setting(8, "resumes", "Resumes that read the journal at the same time", least=1)
-    resumes_limit: int = setting(10_000, "resumes", "Resumes that wait for that; beyond it: overloaded", least=1)
+    resuming_limit: int = setting(8, "battles", "Battles that are read for resumes at the same time", least=1)
+    resumes_limit: int = setting(10_000, "resumes", "Resumes that wait or are read; beyond it: overloaded", least=1)
     held_limit: int = setting(4_096, "events", "Events held back for one resuming watcher", least=1)
 
 

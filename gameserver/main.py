@@ -109,7 +109,7 @@ async def _start(
         core.lifecycle.run,
         core.sessions.run,
         core.renewals.run,
-        core.gateway.run,
+        core.resumes.run,
         core.announcements.run,
         core.consumers.run,
         core.feed.run,

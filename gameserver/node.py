@@ -20,6 +20,7 @@ from gameserver.cluster.membership import Membership
 from gameserver.cluster.myself import Myself
 from gameserver.cluster.owners import Owners
 from gameserver.cluster.requests import Requests
+from gameserver.cluster.resumes import Resumes
 from gameserver.cluster.router import Router
 from gameserver.cluster.sessions import Sessions
 from gameserver.cluster.watch_leases import WatchLeases
@@ -110,6 +111,7 @@ class Core:
     all_sessions: AllSessions
     watches: Watches
     renewals: WatchRenewals
+    resumes: Resumes
     gateway: NodeGateway
     announcements: Announcements
     consumers: Consumers

@@ -1,51 +1,26 @@
-"""What sessions can ask of the node: commands on their way to actors, and watching battles.
+"""What sessions can ask of the node: commands on their way to actors, and watching battles."""
 
-A resume is answered in this order, without gap or double: the reply, the missed events from the journal, the events
-that were committed while those were read, and then everything live.
-"""
-
-from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
-import structlog
 import trio
-from attrs import frozen
 
 from gameserver.actors.messages import Message, Play, Show
-from gameserver.actors.ports import Accepted, Answer, Clock, Journal, JournalRow, Reply, Shown
+from gameserver.actors.ports import Accepted, Answer, Clock, Reply, Shown
 from gameserver.cluster.leaderboard_feed import LeaderboardFeed
 from gameserver.cluster.lifecycle import Lifecycle, LifecycleCall
+from gameserver.cluster.resumes import Resume, Resumes, with_state
 from gameserver.cluster.router import Router
 from gameserver.cluster.sessions import Sessions
-from gameserver.cluster.watches import Watch, Watches
+from gameserver.cluster.watches import Watches
 from gameserver.config import Settings
-from gameserver.errors import JournalError, Refused
+from gameserver.errors import Refused
 from gameserver.ids import CommandId
-from gameserver.protocol.close_codes import CloseCode
-from gameserver.protocol.events import lines_between
-from gameserver.protocol.frames import text_frame
 from gameserver.protocol.session import Change, Session
-
-log = structlog.get_logger()
-
-
-@frozen
-class Resume:
-    """A held watch that has missed the events above `after` and up to `up_to`.
-
-    A client has `asked` with this reply, after the state that was shown; without one the fault is ours.
-    """
-
-    watch: Watch
-    after: int
-    up_to: int
-    asked: tuple[Shown, Reply] | None = None
 
 
 class NodeGateway:
-    """Implements protocol/session.py's Gateway; `run` reads the journal for those who resume."""
+    """Implements protocol/session.py's Gateway."""
 
     def __init__(
         self,
@@ -54,16 +29,14 @@ class NodeGateway:
         lifecycle: Lifecycle,
         sessions: Sessions,
         watches: Watches,
+        resumes: Resumes,
         feed: LeaderboardFeed,
-        journal: Journal,
         clock: Clock,
     ) -> None:
         self._settings, self._router, self._lifecycle = settings, router, lifecycle
-        self._sessions, self._watches, self._feed = sessions, watches, feed
-        self._journal, self._clock = journal, clock
+        self._sessions, self._watches, self._resumes = sessions, watches, resumes
+        self._feed, self._clock = feed, clock
         self._deadline_s = settings.actors.command_deadline_ms / 1000
-        self._to_resume, self._resumes = trio.open_memory_channel[Resume](settings.websocket.resumes_limit)
-        watches.on_behind(lambda watch, after, up_to: self._resume(Resume(watch, after, up_to)))
 
     def now_ms(self) -> int:
         return self._clock.now_ms()
@@ -133,62 +106,8 @@ class NodeGateway:
         watch = self._watches.watch(session, battle_id, shown.seq, held=missed)
         watch.over = shown.view["state"] == "finished"
         if after is None or after > shown.seq:
-            reply(_with_state(shown))
+            reply(with_state(shown))
         elif after == shown.seq:
             reply(Shown(shown.seq, {"recovered": True}))
         else:
-            self._resume(Resume(watch, after, shown.seq, (shown, reply)))
-
-    def _resume(self, resume: Resume) -> None:
-        try:
-            self._to_resume.send_nowait(resume)
-        except trio.WouldBlock:
-            self._give_up(resume, Refused("overloaded"))
-
-    async def run(self) -> None:
-        """Serve those who resume, a few at a time."""
-        async with trio.open_nursery() as nursery:
-            for _ in range(self._settings.websocket.resuming_limit):
-                nursery.start_soon(self._serve_resumes)
-
-    async def _serve_resumes(self) -> None:
-        async for resume in self._resumes:
-            await self._serve(resume)
-
-    async def _serve(self, resume: Resume) -> None:
-        watch, limit = resume.watch, self._settings.journal.history_limit
-        try:
-            rows = await self._journal.read(watch.battle_id, resume.after, resume.up_to, limit)
-        except JournalError as error:
-            log.warning("resume.failed", battle=watch.battle_id, error=str(error))
-            self._give_up(resume, Refused("storage_unavailable"))
-            return
-        if resume.asked is not None and not watch.current:
-            resume.asked[1](Refused("watch_replaced"))
-        elif rows is not None:
-            if resume.asked is not None:
-                resume.asked[1](Shown(resume.up_to, {"recovered": True}))
-            self._watches.release(watch, _frames(rows, resume.after, resume.up_to))
-        elif resume.asked is not None:
-            shown, reply = resume.asked
-            reply(_with_state(shown, recovered=False))
-            self._watches.release(watch, [])
-        else:
-            watch.session.close(CloseCode.MISSED_EVENTS)
-
-    def _give_up(self, resume: Resume, refused: Refused) -> None:
-        """A stream with a hole is worse than none."""
-        if resume.asked is not None:
-            self._watches.give_up(resume.watch)
-            resume.asked[1](refused)
-        else:
-            resume.watch.session.close(CloseCode.MISSED_EVENTS)
-
-
-def _with_state(shown: Shown, **more: Any) -> Shown:
-    return Shown(shown.seq, {**more, "state": shown.view})
-
-
-def _frames(rows: Sequence[JournalRow], after: int, up_to: int) -> list[bytes]:
-    lines = [line for row in rows for line in lines_between(row.public, row.first_seq, after, up_to)]
-    return [text_frame(line) for line in lines]
+            self._resumes.begin(Resume(watch, after, shown.seq, (shown, reply)))

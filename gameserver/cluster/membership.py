@@ -34,6 +34,10 @@ class Member:
         """Whether it is worth sending something there."""
         return self.status != "dead"
 
+    @property
+    def takes_players(self) -> bool:
+        return self.usable and bool(self.info.websocket_url)
+
 
 @frozen
 class View:

@@ -76,9 +76,6 @@ class Owners:
         A balancer that hashes on the battle finds its ID where the URL says `{battle}`.
         """
         members = self._membership.view.members
-        taking = [name for name, member in members.items() if member.usable and member.info.websocket_url]
-        if not taking:
-            return None
-        node = owner if owner in taking else place(actor_id, taking)
-        assert node is not None
-        return members[node].info.websocket_url.replace("{battle}", actor_id)
+        if owner is None or owner not in members or not members[owner].info.websocket_url:
+            owner = place(actor_id, [name for name, member in members.items() if member.takes_players])
+        return None if owner is None else members[owner].info.websocket_url.replace("{battle}", actor_id)

@@ -14,6 +14,7 @@ from gameserver.cluster.gateway import NodeGateway
 from gameserver.cluster.leaderboard_feed import LeaderboardFeed
 from gameserver.cluster.lifecycle import Lifecycle
 from gameserver.cluster.ports import BattleFacts
+from gameserver.cluster.resumes import Resumes
 from gameserver.cluster.sessions import Sessions
 from gameserver.cluster.watches import Watches
 from gameserver.protocol.close_codes import CloseCode
@@ -152,6 +153,7 @@ class Stage:
     gateway: NodeGateway
     sessions: Sessions
     watches: Watches
+    resumes: Resumes
     clients: list[Client] = field(factory=list)
 
     def client(self, player: str, instance: int = 1) -> Client:
@@ -189,10 +191,11 @@ async def staged(**sections: Any) -> AsyncIterator[Stage]:
         router.node = node
         lifecycle = Lifecycle(router, others, others, settings.guards, settings.actors)
         feed = LeaderboardFeed(others, sessions, settings.leaderboard)
-        gateway = NodeGateway(settings, router, lifecycle, sessions, watches, feed, node.journal, VirtualClock())
-        for task in (lifecycle.run, sessions.run, gateway.run):
+        resumes = Resumes(node.journal, watches, settings)
+        gateway = NodeGateway(settings, router, lifecycle, sessions, watches, resumes, feed, VirtualClock())
+        for task in (lifecycle.run, sessions.run, resumes.run):
             nursery.start_soon(task)
-        stage = Stage(node, gateway, sessions, watches)
+        stage = Stage(node, gateway, sessions, watches, resumes)
         yield stage
         for client in stage.clients:
             client.check()

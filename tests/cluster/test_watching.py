@@ -133,7 +133,7 @@ async def test_a_resume_that_the_journal_cannot_serve_ends_the_watch_and_says_so
 
 
 async def test_too_many_resumes_at_once_are_refused(autojump_clock):
-    async with staged(websocket={"resumes_limit": 0, "resuming_limit": 1}) as stage:
+    async with staged(websocket={"resumes_limit": 1, "resuming_limit": 1}) as stage:
         await stage.node.battle(B)
         stage.node.journal.latency_s = 1
         eves = [stage.client(f"eve-{number}") for number in range(3)]
@@ -155,7 +155,7 @@ async def test_who_is_too_slow_to_catch_up_is_sent_away_to_come_back(autojump_cl
             await release.wait()
             return await read(*asked)
 
-        stage.gateway._journal = type("Slow", (), {"read": staticmethod(slow)})()
+        stage.resumes._journal = type("Slow", (), {"read": staticmethod(slow)})()
         eve.say("battle:watch", B, after=1)
         for _ in range(4):
             await stage.node.do(B).answer()
@@ -322,3 +322,24 @@ async def test_whatever_happens_nobody_sees_a_gap_or_a_double(autojump_clock, se
             client.check()
             assert not client.connection.closed_with
             assert client.positions.get(B, node.store.actors[B].last_seq) == node.store.actors[B].last_seq
+
+
+async def test_many_who_resume_one_battle_are_served_from_one_read(autojump_clock):
+    async with staged() as stage:
+        await stage.node.battle(B)
+        for _ in range(3):
+            await stage.node.do(B).answer()
+        read, asked = stage.node.journal.read, []
+
+        async def counted(*range_):
+            asked.append(range_)
+            return await read(*range_)
+
+        stage.resumes._journal = type("Counted", (), {"read": staticmethod(counted)})()
+        eves = [stage.client(f"eve-{number}") for number in range(20)]
+        for after, eve in enumerate(eves):
+            eve.say("battle:watch", B, after=after % 4 + 1)
+        await stage.settle()
+        assert len(asked) == 1
+        for after, eve in enumerate(eves):
+            assert eve.seqs(B)[0] == after % 4 + 2

@@ -1,0 +1,124 @@
+"""Filling in what watches have missed, from the journal: one read per battle, however many wait for it.
+
+A resume is answered in this order, without gap or double: the reply, the missed events from the journal, the events
+that were committed while those were read, and then everything live. What cannot be filled in whole is not filled in: a
+client that has asked gets the state instead, another one is told to come back.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+import trio
+from attrs import frozen
+
+from gameserver.actors.ports import Journal, JournalRow, Reply, Shown
+from gameserver.cluster.watches import Watch, Watches
+from gameserver.config import Settings
+from gameserver.errors import JournalError, Refused
+from gameserver.protocol.close_codes import CloseCode
+from gameserver.protocol.events import lines_between
+from gameserver.protocol.frames import text_frame
+
+log = structlog.get_logger()
+
+
+@frozen
+class Resume:
+    """A held watch that has missed the events above `after` and up to `up_to`.
+
+    A client has `asked` with this reply, after the state that was shown; without one the fault is ours.
+    """
+
+    watch: Watch
+    after: int
+    up_to: int
+    asked: tuple[Shown, Reply] | None = None
+
+
+class Resumes:
+    """`begin` never blocks; `run` reads the journal, a few battles at a time."""
+
+    def __init__(self, journal: Journal, watches: Watches, settings: Settings) -> None:
+        self._journal, self._watches = journal, watches
+        self._limits, self._history_limit = settings.websocket, settings.journal.history_limit
+        self._waiting: dict[str, list[Resume]] = {}
+        self._count = 0
+        self._to_read, self._battles = trio.open_memory_channel[str](self._limits.resumes_limit)
+        watches.on_behind(lambda watch, after, up_to: self.begin(Resume(watch, after, up_to)))
+
+    def __len__(self) -> int:
+        return self._count
+
+    def begin(self, resume: Resume) -> None:
+        if self._count >= self._limits.resumes_limit:
+            self._give_up(resume, Refused("overloaded"))
+            return
+        self._count += 1
+        battle_id = resume.watch.battle_id
+        waiting = self._waiting.setdefault(battle_id, [])
+        waiting.append(resume)
+        if len(waiting) == 1:
+            self._to_read.send_nowait(battle_id)
+
+    async def run(self) -> None:
+        async with trio.open_nursery() as nursery:
+            for _ in range(self._limits.resuming_limit):
+                nursery.start_soon(self._read_battles)
+
+    async def _read_battles(self) -> None:
+        async for battle_id in self._battles:
+            resumes = self._waiting.pop(battle_id)
+            try:
+                await self._serve(battle_id, resumes)
+            finally:
+                self._count -= len(resumes)
+
+    async def _serve(self, battle_id: str, resumes: Sequence[Resume]) -> None:
+        """Read once for all; if that is too much, or too old for one of them, once for each."""
+        after, up_to = min(resume.after for resume in resumes), max(resume.up_to for resume in resumes)
+        try:
+            rows = await self._journal.read(battle_id, after, up_to, self._history_limit)
+        except JournalError as error:
+            log.warning("resume.failed", battle=battle_id, error=str(error))
+            for resume in resumes:
+                self._give_up(resume, Refused("storage_unavailable"))
+            return
+        if rows is None and len(resumes) > 1:
+            for resume in resumes:
+                await self._serve(battle_id, [resume])
+            return
+        for resume in resumes:
+            self._answer(resume, rows)
+
+    def _answer(self, resume: Resume, rows: Sequence[JournalRow] | None) -> None:
+        watch = resume.watch
+        if resume.asked is not None and not watch.current:
+            resume.asked[1](Refused("watch_replaced"))
+        elif rows is not None:
+            if resume.asked is not None:
+                resume.asked[1](Shown(resume.up_to, {"recovered": True}))
+            self._watches.release(watch, _frames(rows, resume.after, resume.up_to))
+        elif resume.asked is not None:
+            shown, reply = resume.asked
+            reply(with_state(shown, recovered=False))
+            self._watches.release(watch, [])
+        else:
+            watch.session.close(CloseCode.MISSED_EVENTS)
+
+    def _give_up(self, resume: Resume, refused: Refused) -> None:
+        """A stream with a hole is worse than none."""
+        if resume.asked is not None:
+            self._watches.give_up(resume.watch)
+            resume.asked[1](refused)
+        else:
+            resume.watch.session.close(CloseCode.MISSED_EVENTS)
+
+
+def with_state(shown: Shown, **more: Any) -> Shown:
+    return Shown(shown.seq, {**more, "state": shown.view})
+
+
+def _frames(rows: Sequence[JournalRow], after: int, up_to: int) -> list[bytes]:
+    lines = [line for row in rows for line in lines_between(row.public, row.first_seq, after, up_to)]
+    return [text_frame(line) for line in lines]
