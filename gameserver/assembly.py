@@ -24,11 +24,12 @@ from gameserver.cluster.requests import Requests
 from gameserver.cluster.resumes import Resumes
 from gameserver.cluster.router import Router
 from gameserver.cluster.sessions import Sessions
-from gameserver.cluster.watch_leases import WatchLeases
+from gameserver.cluster.watch_leases import WatchAnswers, WatchLeases
 from gameserver.cluster.watch_renewals import WatchRenewals
 from gameserver.cluster.watches import Watches
-from gameserver.cluster.wire import Look
+from gameserver.cluster.wire import Goodbye, Look
 from gameserver.config import Settings
+from gameserver.net.secrets import signing_key
 from gameserver.node import Cache, Cluster, Core, Storage
 from gameserver.persistence.bridge import Bridge
 from gameserver.persistence.postgres import Postgres
@@ -80,29 +81,29 @@ def make_cluster(settings: Settings, kinds: Kinds, storage: Storage, cache: Cach
     name, limits = settings.node.name, settings.cluster
     myself = Myself(name, settings.node.roles, kinds.rules, storage.keeper)
     membership = Membership(cache.directory, myself.describe, limits)
-    links = Links(cache.bus, name, limits)
+    links = Links(cache.bus, name, signing_key(settings), limits)
     owners = Owners(name, membership, limits)
     requests = Requests(name, links, owners, storage.clock, limits)
     links.on(Look, lambda _sender, _look: membership.look())
+    links.on(Goodbye, lambda sender, _goodbye: membership.farewell(sender))
     storage.keeper.on_lost(membership.look)
-    membership.on_change(lambda: requests.fail(membership.view.is_dead))
+    membership.on_change(requests.fail_dead)
     membership.on_announced(partial(links.broadcast, Look()))
-    cache.bus.on_change(lambda: None if links.available else requests.fail(lambda _node: True))
+    cache.bus.on_change(lambda: None if links.available else requests.fail_all())
     return Cluster(myself, membership, links, owners, requests, WatchLeases(name, links, limits))
 
 
 def make_core(settings: Settings, kinds: Kinds, storage: Storage, cache: Cache, cluster: Cluster) -> Core:
-    name, journal, clock = settings.node.name, storage.journal, storage.clock
+    journal, clock = storage.journal, storage.clock
     links, owners = cluster.links, cluster.owners
     sessions = Sessions(cache.presence)
     watches = Watches(sessions, settings.websocket)
     channels = LifecycleChannels(cache.bus, links, watches)
-    audiences = Audiences((watches, cluster.leases, channels))
+    audiences = Audiences((watches, cluster.watch_leases, channels))
     committer = Committer(journal, audiences, settings.journal, settings.postgres)
     catalog = Catalog(journal, committer, kinds, clock, settings.actors, settings.commands)
     storage.keeper.on_lost(catalog.drop_all)
-    cluster.leases.serve(catalog)
-    router = Router(name, kinds, catalog, owners, cluster.requests, links, cluster.leases, settings.actors)
+    router = Router(kinds, catalog, owners, cluster.requests, links, cluster.watch_leases, settings.actors)
     lifecycle = Lifecycle(router, storage.facts, cache.rates, settings.guards, settings.actors)
     resumes = Resumes(journal, watches, settings)
     feed = LeaderboardFeed(cache.leaderboards, sessions, settings.leaderboard)
@@ -111,7 +112,7 @@ def make_core(settings: Settings, kinds: Kinds, storage: Storage, cache: Cache, 
         "battle:created": [announcements.battle_created],
         "battle:finished": [announcements.battle_finished],
     }
-    outbox_place = OutboxPlace(name, owners, links)
+    outbox_place = OutboxPlace(owners, links)
     consumers = Consumers(storage.outbox, by_topic, settings.journal, outbox_place.is_here)
     outbox_place.on_filled(consumers.wake)
     committer.on_news(partial(outbox_place.tell, consumers.wake))
@@ -124,11 +125,12 @@ def make_core(settings: Settings, kinds: Kinds, storage: Storage, cache: Cache, 
         sessions=sessions,
         all_sessions=AllSessions(sessions, links),
         watches=watches,
+        watch_answers=WatchAnswers(catalog, cluster.watch_leases, links),
         renewals=WatchRenewals(watches, catalog, owners, links, storage.facts, settings.cluster),
         resumes=resumes,
         gateway=NodeGateway(settings, router, lifecycle, sessions, watches, resumes, feed, clock),
         announcements=announcements,
         consumers=consumers,
         feed=feed,
-        hand_over=HandOver(name, catalog, cluster.membership, owners, cluster.requests, settings.cluster),
+        hand_over=HandOver(catalog, cluster.membership, owners, cluster.requests, settings.cluster),
     )

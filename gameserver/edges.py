@@ -82,6 +82,7 @@ async def open_edges(
         cluster.membership.look()
         yield Node(http_port, websocket_port, admin_port, storage, cache, cluster, core)
         stop.set()
+        myself.http_url = myself.websocket_url = ""
         nursery.cancel_scope.cancel()
 
 

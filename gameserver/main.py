@@ -14,6 +14,7 @@ import signal
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import structlog
 import trio
@@ -35,6 +36,8 @@ from gameserver.persistence.postgres_retention import PostgresRetention
 from gameserver.rule_files import load_rules
 
 log = structlog.get_logger()
+
+GOODBYE_DEADLINE_S: Final = 2.0
 
 
 def run(settings: Settings, rules_path: Path | None) -> None:
@@ -125,13 +128,14 @@ async def _start(
 async def _stop(settings: Settings, storage: Storage, cluster: Cluster, core: Core) -> None:
     """Let everything in flight land, and hand the actors over; what is not done in time, the lease's end will do."""
     with trio.move_on_after(settings.node.stop_deadline_ms / 1_000) as scope:
-        cluster.leave()
-        await core.hand_over.hand_over_all()
+        cluster.stop_taking_actors()
+        await core.hand_over.leave()
         await core.catalog.stop()
-        await storage.keeper.resign()
-        await cluster.membership.leave()
     if scope.cancelled_caught:
         log.warning("node.stop_deadline", actors=core.catalog.active)
+    with trio.move_on_after(GOODBYE_DEADLINE_S), contextlib.suppress(JournalError):
+        await storage.keeper.resign()
+        await cluster.leave()
 
 
 async def _prune(retention: PostgresRetention, settings: Settings) -> None:

@@ -23,9 +23,10 @@ from gameserver.cluster.requests import Requests
 from gameserver.cluster.resumes import Resumes
 from gameserver.cluster.router import Router
 from gameserver.cluster.sessions import Sessions
-from gameserver.cluster.watch_leases import WatchLeases
+from gameserver.cluster.watch_leases import WatchAnswers, WatchLeases
 from gameserver.cluster.watch_renewals import WatchRenewals
 from gameserver.cluster.watches import Watches
+from gameserver.cluster.wire import Goodbye
 from gameserver.config import Settings
 from gameserver.net.frame_stream import EdgeCounters
 from gameserver.net.http.app import Gate
@@ -80,13 +81,18 @@ class Cluster:
     links: Links
     owners: Owners
     requests: Requests
-    leases: WatchLeases
+    watch_leases: WatchLeases
 
-    def leave(self) -> None:
-        """Take no actors any more; the others shall know before this node's are handed over."""
+    def stop_taking_actors(self) -> None:
+        """The others shall know before this node's are handed over."""
         self.myself.leaving = True
         self.membership.adopt_me()
         self.membership.look()
+
+    async def leave(self) -> None:
+        """Nothing is left here: nobody shall ask this node for anything."""
+        self.links.broadcast(Goodbye())
+        await self.membership.leave()
 
     def read_nodes(self) -> dict[str, Any]:
         """The view of this node, for operators."""
@@ -110,6 +116,7 @@ class Core:
     sessions: Sessions
     all_sessions: AllSessions
     watches: Watches
+    watch_answers: WatchAnswers
     renewals: WatchRenewals
     resumes: Resumes
     gateway: NodeGateway
@@ -166,7 +173,7 @@ class Stats:
             "requests_waiting": len(cluster.requests),
             "requests_limit": limits.requests_limit,
             "items_waiting": cluster.links.waiting,
-            "watch_leases": len(cluster.leases),
+            "watch_leases": len(cluster.watch_leases),
             "links": asdict(cluster.links.counters),
             "requests": asdict(cluster.requests.counters),
         }

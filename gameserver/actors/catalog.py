@@ -86,11 +86,11 @@ class Catalog:
         self._cells: dict[str, Cell] = {}
         self._restarts = Restarts(limits)
         self._alarms = Alarms(self._ring)
-        self._around = Surroundings(committer, self._alarms, clock, self.deliver, self._save_soon, limits)
+        self._around = Surroundings(committer, self._alarms, clock, self._send, self._save_soon, limits)
         self._activating = trio.CapacityLimiter(limits.activations_limit)
         self._releasing = trio.CapacityLimiter(limits.activations_limit)
         self._nursery: trio.Nursery | None = None
-        self._neighbours: Neighbours = Alone()
+        self._neighbours: Neighbours = Alone(self.deliver)
         self._stopping = False
         self.counters = CatalogCounters()
 
@@ -116,6 +116,10 @@ class Catalog:
         cell.last_message_at = trio.current_time()
         if not cell.mailbox.put(message):
             self._refuse_overload(message)
+
+    def _send(self, message: Message) -> None:
+        """From an actor here to any other."""
+        self._neighbours.send(message)
 
     def _refuse_overload(self, message: Message) -> None:
         self.counters.refused_overloaded += 1
@@ -205,6 +209,7 @@ class Catalog:
 
     async def _one_life(self, cell: Cell) -> bool:
         """Restore the actor and let it work; True if it shall live again, because somebody waits for it."""
+        crashed = False
         try:
             await self._live(cell, await self._activate(cell))
         except ActorNotFound:
@@ -213,15 +218,12 @@ class Catalog:
         except (JournalError, Refused):
             raise
         except Exception:
+            crashed = True
             log.exception("actor.crashed", actor=cell.actor_id)
             await self._after_crash(cell)
-            return True
-        if cell.hand_to is not None:
-            self.counters.handed_over += 1
-            raise OwnedElsewhere(cell.hand_to)
-        if self._stopping:
-            raise Refused("node_stopping")
-        return bool(cell.mailbox.messages)
+        if cell.hand_to is not None or self._stopping:
+            await self._leave(cell)
+        return crashed or bool(cell.mailbox.messages)
 
     async def _live(self, cell: Cell, actor: Actor) -> None:
         try:
@@ -233,8 +235,14 @@ class Catalog:
             await self._passivate(actor)
         else:
             self.counters.abandoned += 1
-            if cell.hand_to is not None or self._stopping:
-                await self._journal.release(actor.id, actor.epoch)
+
+    async def _leave(self, cell: Cell) -> None:
+        """However its life ended, the actor has none here any more. Raises what those who wait for it shall know."""
+        await self._journal.release(cell.actor_id, cell.epoch)
+        if cell.hand_to is None:
+            raise Refused("node_stopping")
+        self.counters.handed_over += 1
+        raise OwnedElsewhere(cell.hand_to)
 
     async def _activate(self, cell: Cell) -> Actor:
         birth = _birth(cell)
@@ -278,14 +286,20 @@ class Catalog:
     def _refuse_waiting(self, cell: Cell, end: Exception) -> None:
         while cell.mailbox.messages:
             message = cell.mailbox.messages.popleft()
-            if isinstance(message.command, Passivate | Wake):  # nobody waits for these
-                continue
-            if isinstance(end, OwnedElsewhere):
-                self._neighbours.pass_on(message, end.owner)
-            elif isinstance(end, RulesUnknown):
-                self._neighbours.pass_on_to_who_knows(message, end.rules)
-            else:
-                message.reply(_refusal(end, message))
+            try:
+                self._refuse(message, end)
+            except Exception:  # nobody is above us here, and the others wait for their replies
+                log.exception("reply.failed", actor=cell.actor_id)
+
+    def _refuse(self, message: Message, end: Exception) -> None:
+        if isinstance(message.command, Passivate | Wake):  # nobody waits for these
+            return
+        if isinstance(end, OwnedElsewhere):
+            self._neighbours.pass_on(message, end.owner)
+        elif isinstance(end, RulesUnknown):
+            self._neighbours.pass_on_to_who_knows(message, end.rules)
+        else:
+            message.reply(_refusal(end, message))
 
     def _save_soon(self, actor_id: str, epoch: int, snapshot: Snapshot) -> None:
         if self._nursery is not None:

@@ -208,9 +208,9 @@ class Committer:
         del self._on_the_way[pending.actor]
         try:
             pending.answer()
+            pending.actor.on_committed(pending)
             if pending.events:
                 self._audience.committed(pending.committed())
-            pending.actor.on_committed(pending)
         except Exception:  # one actor's audience must not take down the commits of all others
             log.exception("commit.delivery_failed", actor=pending.actor.id)
 

@@ -1,6 +1,9 @@
 """The other nodes, as the catalog needs them; and how it is without any."""
 
+from collections.abc import Callable
 from typing import Protocol
+
+from attrs import frozen
 
 from gameserver.actors.messages import Message
 from gameserver.actors.ports import Due
@@ -9,6 +12,10 @@ from gameserver.errors import Refused
 
 class Neighbours(Protocol):
     """Called on the Trio thread; never blocks and never raises. A message that is passed on gets its reply."""
+
+    def send(self, message: Message) -> None:
+        """From an actor of this node to any actor."""
+        ...
 
     def pass_on(self, message: Message, owner: str) -> None:
         """The actor belongs to another node."""
@@ -23,7 +30,10 @@ class Neighbours(Protocol):
         ...
 
 
+@frozen
 class Alone:
+    send: Callable[[Message], None]
+
     def pass_on(self, message: Message, owner: str) -> None:
         message.reply(Refused("owner_unreachable", f"{owner} owns it and cannot be reached."))
 

@@ -27,7 +27,8 @@ class Announcements:
         links.on(BattleCreated, self._heard)
 
     async def battle_created(self, news: News) -> None:
-        created = BattleCreated(news.payload)
+        payload = news.payload
+        created = BattleCreated(news.actor_id, (payload["attacker"], payload["defender"]), payload)
         self._links.broadcast(created)
         await self._tell(created)
 
@@ -40,22 +41,21 @@ class Announcements:
         async for created in self._to_tell:
             try:
                 await self._tell(created)
-            except JournalError as error:
-                log.warning("announcement.failed", error=str(error))
+            except JournalError as error:  # the members find the battle in the list
+                log.warning("announcement.failed", battle=created.battle_id, error=str(error))
 
     def _heard(self, _: str, created: BattleCreated) -> None:
         try:
             self._created.send_nowait(created)
-        except trio.WouldBlock:  # the members find the battle in the list
-            log.warning("announcement.dropped", battle=created.payload.get("battleId"))
+        except trio.WouldBlock:  # as above
+            log.warning("announcement.dropped", battle=created.battle_id)
 
     async def _tell(self, created: BattleCreated) -> None:
         """Tell the connected members of both groups. Not part of the battle's stream, so without a seq."""
         players = self._sessions.players()
         if not players:
             return
-        groups = [created.payload["attacker"], created.payload["defender"]]
-        members = await self._facts.members_among(groups, players)
+        members = await self._facts.members_among(created.groups, players)
         frame = text_frame(encode({"event": "battle:created", "payload": created.payload}))
         for player_id in members:
             for session in self._sessions.of_player(player_id):

@@ -85,6 +85,7 @@ class Consumers:
     async def _pass(self) -> bool:
         """Hand over one batch. True if there may be more to do at once."""
         if not self._is_here():
+            self._troubles.clear()  # they are somebody else's now
             return False
         batch = self._settings.outbox_batch
         limit = batch + len(self._set_aside) + min(len(self._troubles), batch)  # those in trouble come first, too

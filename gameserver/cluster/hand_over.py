@@ -8,6 +8,9 @@ A node only ever gives, and only after it has seen a change. So two nodes whose 
 fro: the one that got it keeps it until its own view changes.
 """
 
+from collections.abc import Callable
+from typing import Final
+
 import structlog
 import trio
 
@@ -20,30 +23,30 @@ from gameserver.config import ClusterSettings
 
 log = structlog.get_logger()
 
+LOOKED_AT_ONCE: Final = 100
+
 
 class HandOver:
     def __init__(
-        self,
-        name: str,
-        catalog: Catalog,
-        membership: Membership,
-        owners: Owners,
-        requests: Requests,
-        settings: ClusterSettings,
+        self, catalog: Catalog, membership: Membership, owners: Owners, requests: Requests, settings: ClusterSettings
     ) -> None:
-        self._name, self._catalog, self._membership, self._owners = name, catalog, membership, owners
-        self._requests, self._settings = requests, settings
+        self._catalog, self._owners, self._requests, self._settings = catalog, owners, requests, settings
+        self._places: list[tuple[str, ...]] = []
         self._changed = trio.Event()
         membership.on_change(self._note_change)
 
     def _note_change(self) -> None:
-        self._changed.set()
+        """What counts is who takes actors, and which."""
+        places = [(info.name, *info.rules) for info in self._owners.owning()]
+        if places != self._places:
+            self._places = places
+            self._changed.set()
 
     async def run(self) -> None:
         while True:
             await self._changed.wait()
             await self._settled()
-            await self.hand_over_all()
+            await self._hand_over_all(until=self._changed.is_set)
 
     async def _settled(self) -> None:
         """Until the view has stood still for a while; nodes come and go in bursts."""
@@ -52,17 +55,22 @@ class HandOver:
             with trio.move_on_after(self._settings.settle_ms / 1000):
                 await self._changed.wait()
 
-    async def hand_over_all(self) -> None:
-        """Hand over each actor whose place is on another live node, until the view changes again."""
-        version, handed_over = self._membership.view.version, 0
-        limit = trio.CapacityLimiter(self._settings.hand_over_limit)
+    async def leave(self) -> None:
+        """Hand over everything, as this node takes no actors any more; who has no other place stays."""
+        await self._hand_over_all(until=lambda: False)
+
+    async def _hand_over_all(self, until: Callable[[], bool]) -> None:
+        """Hand over each actor whose place is on another node."""
+        limit, handed_over = trio.CapacityLimiter(self._settings.hand_over_limit), 0
         async with trio.open_nursery() as nursery:
-            for actor_id, rules in self._catalog.rules_of_all():
-                to = self._owners.place(actor_id, rules)
-                if to is None or to == self._name:
-                    continue
-                if version != self._membership.view.version:
+            for number, (actor_id, rules) in enumerate(self._catalog.rules_of_all()):
+                if until():
                     break
+                if number % LOOKED_AT_ONCE == 0:
+                    await trio.lowlevel.checkpoint()
+                to = self._owners.place(actor_id, rules)
+                if to is None or to == self._owners.here:
+                    continue
                 await limit.acquire_on_behalf_of(actor_id)
                 nursery.start_soon(self._hand_over, actor_id, to, limit)
                 handed_over += 1

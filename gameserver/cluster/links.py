@@ -4,10 +4,15 @@ All that goes to one node in one turn of the event loop, and all that gathers wh
 packet. Between two nodes what is said first is heard first, if it is heard at all: while the bus is away nothing is
 said, and what was on its way may be lost. Whoever needs an answer waits for it with a deadline; whoever follows
 something renews what it follows.
+
+Others may have access to the same Redis, and are invited to listen there: a packet counts only with a mark that proves
+knowledge of the cluster's key.
 """
 
 from collections import deque
 from collections.abc import Callable
+from hashlib import blake2b
+from hmac import compare_digest
 from itertools import islice
 from typing import Any, Final, TypeVar
 
@@ -24,6 +29,8 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 EVERYBODY: Final = "nodes"
+PUBLIC_AT_ONCE: Final = 1_000
+MARK_BYTES: Final = 16
 
 
 @define
@@ -39,8 +46,10 @@ class Links:
     """`send`, `broadcast` and `publish` never block; they give False, and drop what is said, if the bus is away or the
     queue is full."""
 
-    def __init__(self, bus: Bus, name: str, settings: ClusterSettings) -> None:
+    def __init__(self, bus: Bus, name: str, secret: str, settings: ClusterSettings) -> None:
         self._bus, self._name, self._settings = bus, name, settings
+        self._key = blake2b(secret.encode(), person=b"cluster links").digest()
+        self._misunderstood = False
         self._queues: dict[str, deque[bytes]] = {}
         self._public: deque[tuple[str, bytes]] = deque()
         self._handlers: dict[type, Callable[[str, Any], None]] = {}
@@ -84,13 +93,11 @@ class Links:
         return True
 
     def _put(self, channel: str, item: bytes) -> bool:
-        queue = self._queues.get(channel)
-        if queue is None:
-            queue = self._queues[channel] = deque()
-        if not self._bus.available or len(queue) >= self._settings.link_limit:
+        waiting = len(self._queues.get(channel, ()))
+        if not self._bus.available or waiting >= self._settings.link_limit:
             self.counters.dropped += 1
             return False
-        queue.append(item)
+        self._queues.setdefault(channel, deque()).append(item)
         self._wake.set()
         return True
 
@@ -111,13 +118,14 @@ class Links:
         """A packet for each node for which something waits, and what is public."""
         packets = []
         for channel, queue in list(self._queues.items()):
-            items = [queue.popleft() for _ in range(min(len(queue), self._settings.packet_limit))]
+            items, size = [queue.popleft()], 0
+            while queue and (size := size + len(items[-1])) < self._settings.packet_limit_bytes:
+                items.append(queue.popleft())
             if not queue:
                 del self._queues[channel]
-            if items:
-                packets.append((channel, join_items(self._name, items)))
-                self.counters.sent += len(items)
-        public = list(islice(self._public, self._settings.packet_limit))
+            packets.append((channel, self._sealed(join_items(self._name, items))))
+            self.counters.sent += len(items)
+        public = list(islice(self._public, PUBLIC_AT_ONCE))
         for _ in public:
             self._public.popleft()
         self.counters.packets += len(packets)
@@ -140,11 +148,26 @@ class Links:
 
     def _decode(self, packet: bytes) -> tuple[str, list[Item]]:
         try:
-            return decode_packet(packet)
+            return decode_packet(self._opened(packet))
         except Exception as error:  # noqa: BLE001  # whatever it was meant to be, the next packet counts
             self.counters.not_understood += 1
-            log.warning("links.not_understood", error=repr(error))
+            if not self._misunderstood:  # one line; the counter tells the rest
+                self._misunderstood = True
+                log.warning("links.not_understood", error=repr(error))
             return "", []
+
+    def _sealed(self, packet: bytes) -> bytes:
+        return self._mark(packet) + packet
+
+    def _opened(self, packet: bytes) -> bytes:
+        """Raises ValueError for what does not come from a node of this cluster."""
+        mark, content = packet[:MARK_BYTES], packet[MARK_BYTES:]
+        if not compare_digest(mark, self._mark(content)):
+            raise ValueError("not from a node of this cluster; do all nodes have the same signing key?")
+        return content
+
+    def _mark(self, packet: bytes) -> bytes:
+        return blake2b(packet, key=self._key, digest_size=MARK_BYTES).digest()
 
     def _pass_on(self, sender: str, items: list[Item]) -> None:
         self.counters.received += len(items)

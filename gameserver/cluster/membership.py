@@ -1,14 +1,16 @@
 """Who is there: every node announces itself, and keeps a view of all the others.
 
-An announcement has an age, measured by the directory's own clock. What follows from it:
+How long a node has been silent follows from the age of its announcement, by the directory's own clock:
 
     alive ── two beats missed ──► suspected ── silent for the TTL ──► dead ── a beat ──► alive
 
 The view says where to *ask*; it never says who may write: that is the lease's business (lease_keeper.py). So a wrong
-view costs a detour or a retry, and never a double owner. While the directory is away, the last view stands.
+view costs a detour or a retry, and never a double owner. While the directory is away, the last view stands; when it is
+back, or was wiped, everybody who was alive has the TTL to show up.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from math import inf
 from typing import Literal
 
 import structlog
@@ -63,6 +65,7 @@ class Membership:
         self._look = trio.Event()
         self._seen_at: dict[str, float] = {}
         self._reachable = True
+        self._keeping = trio.CancelScope()
         self.view = View()
 
     @property
@@ -85,11 +88,12 @@ class Membership:
         """Started after the first beat, whether the directory was there or not."""
         await self._beat()
         task_status.started()
-        while True:
-            with trio.move_on_after(self._settings.beat_interval_ms / 1000):
-                await self._look.wait()
-            self._look = trio.Event()
-            await self._beat()
+        with self._keeping:
+            while True:
+                with trio.move_on_after(self._settings.beat_interval_ms / 1000):
+                    await self._look.wait()
+                self._look = trio.Event()
+                await self._beat()
 
     def adopt_me(self) -> None:
         """What this node says of itself has changed: in its own view, that holds at once."""
@@ -97,11 +101,20 @@ class Membership:
         self._adopt({**self.view.members, me.name: Member(me, "alive")})
 
     async def leave(self) -> None:
-        """Tell the others at once, instead of letting them wait for the TTL."""
-        try:
-            await self._directory.leave(self.me)
-        except DirectoryAway as error:
-            log.warning("membership.leave_unsaid", error=str(error))
+        """Tell the others at once, instead of letting them wait for the TTL; `run` ends, lest it announce us anew."""
+        self._keeping.cancel()
+        if self._said is not None:
+            try:
+                await self._directory.leave(self._said)
+            except DirectoryAway as error:
+                log.warning("membership.leave_unsaid", error=str(error))
+
+    def farewell(self, name: str) -> None:
+        """The node has said that it is gone."""
+        member = self.view.members.get(name)
+        if member is not None:
+            self._seen_at[name] = -inf
+            self._adopt({**self.view.members, name: Member(member.info, "dead")})
 
     async def _beat(self) -> None:
         me = self.me
@@ -112,34 +125,44 @@ class Membership:
                 log.warning("membership.directory_away", error=str(error))
             self._reachable = False
             self.adopt_me()
-        else:
+            return
+        if not self._reachable:
             self._reachable = True
-            self._adopt(self._seen(me, sightings))
-            if me != self._said:
-                self._said = me
-                for callback in self._announced:
-                    callback()
+            self._forgive_silence()
+        self._adopt(self._seen(sightings))
+        if me != self._said:
+            self._said = me
+            for callback in self._announced:
+                callback()
 
-    def _seen(self, me: NodeInfo, sightings: Sequence[Sighting]) -> dict[str, Member]:
-        """The members after a beat. Who was not sighted has left, or the directory was wiped: the TTL will tell."""
+    def _forgive_silence(self) -> None:
+        """While the directory was away nobody could announce anything."""
+        for name, member in self.view.members.items():
+            if member.usable:
+                self._seen_at[name] = trio.current_time()
+
+    def _seen(self, sightings: Sequence[Sighting]) -> dict[str, Member]:
+        """The members after a beat: those sighted now, and those who were, not too long ago."""
         now = trio.current_time()
+        infos = {name: member.info for name, member in self.view.members.items()}
         for each in sightings:
-            self._seen_at[each.info.name] = now - each.age_ms / 1000
-        unsighted_since = now - self._settings.node_ttl_ms / 1000
-        members = {
-            name: Member(member.info, "suspected")
-            for name, member in self.view.members.items()
-            if self._seen_at.get(name, 0.0) > unsighted_since
-        }
-        members |= {each.info.name: Member(each.info, self._status(each.age_ms)) for each in sightings}
+            name = each.info.name
+            infos[name] = each.info
+            self._seen_at[name] = max(self._seen_at.get(name, -inf), now - each.age_ms / 1000)
+        members = {}
+        for name, info in sorted(infos.items()):
+            silent_ms = (now - self._seen_at[name]) * 1000 if name in self._seen_at else inf
+            if silent_ms <= self._settings.forget_ms:
+                members[name] = Member(info, self._status(silent_ms))
+        me = self.me
         members[me.name] = Member(me, "alive")
         self._seen_at = {name: at for name, at in self._seen_at.items() if name in members}
-        return dict(sorted(members.items()))
+        return members
 
-    def _status(self, age_ms: int) -> Status:
-        if age_ms <= 2 * self._settings.beat_interval_ms:
+    def _status(self, silent_ms: float) -> Status:
+        if silent_ms <= 2 * self._settings.beat_interval_ms:
             return "alive"
-        return "suspected" if age_ms <= self._settings.node_ttl_ms else "dead"
+        return "suspected" if silent_ms <= self._settings.node_ttl_ms else "dead"
 
     def _adopt(self, members: Mapping[str, Member]) -> None:
         before = self.view.members

@@ -13,11 +13,11 @@ OUTBOX: Final = "outbox"
 class OutboxPlace:
     """While views differ the outbox may be read by two nodes or by none: rows are seen twice then, or later."""
 
-    def __init__(self, name: str, owners: Owners, links: Links) -> None:
-        self._name, self._owners, self._links = name, owners, links
+    def __init__(self, owners: Owners, links: Links) -> None:
+        self._owners, self._links = owners, links
 
     def is_here(self) -> bool:
-        return self._owners.place(OUTBOX) == self._name
+        return self._owners.place(OUTBOX) == self._owners.here
 
     def on_filled(self, wake: Callable[[], None]) -> None:
         """Have `wake` called when another node has filled it."""
@@ -26,7 +26,7 @@ class OutboxPlace:
     def tell(self, wake: Callable[[], None]) -> None:
         """There are new rows: `wake` who reads them here, or tell the node that does."""
         node = self._owners.place(OUTBOX)
-        if node == self._name:
+        if node == self._owners.here:
             wake()
         elif node is not None:
             self._links.send(node, OutboxFilled())

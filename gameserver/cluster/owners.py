@@ -16,7 +16,7 @@ from gameserver.config import ClusterSettings
 
 class Owners:
     def __init__(self, name: str, membership: Membership, settings: ClusterSettings) -> None:
-        self._name, self._membership, self._settings = name, membership, settings
+        self.here, self._membership, self._settings = name, membership, settings
         self._learned: dict[str, tuple[str, float]] = {}
 
     def __len__(self) -> int:
@@ -27,7 +27,7 @@ class Owners:
     def learn(self, actor_id: str, owner: str) -> None:
         """This node was heard of as the owner just now."""
         self._learned.pop(actor_id, None)  # so that the oldest stand first
-        if owner != self._name:
+        if owner != self.here:
             self._learned[actor_id] = owner, trio.current_time() + self._settings.owner_memory_ms / 1000
             if len(self._learned) > self._settings.owners_limit:
                 del self._learned[next(iter(self._learned))]
@@ -47,7 +47,7 @@ class Owners:
     def place(self, actor_id: str, rules: str | None = None) -> str | None:
         """Where an actor without a live owner shall come to life; with `rules` ("kind/mode/version"), among the nodes
         that can fold them."""
-        return place(actor_id, (info.name for info in self._owning() if rules is None or rules in info.rules))
+        return place(actor_id, (info.name for info in self.owning() if rules is None or rules in info.rules))
 
     def where(self, actor_id: str) -> str | None:
         return self.learned(actor_id) or self.place(actor_id)
@@ -60,7 +60,8 @@ class Owners:
     def may_own_here(self) -> bool:
         return "actors" in self._membership.me.roles
 
-    def _owning(self) -> Iterator[NodeInfo]:
+    def owning(self) -> Iterator[NodeInfo]:
+        """The nodes that take actors."""
         for member in self._membership.view.members.values():
             if member.usable and member.info.owning:
                 yield member.info
@@ -69,6 +70,10 @@ class Owners:
 
     def is_dead(self, node: str) -> bool:
         return self._membership.view.is_dead(node)
+
+    def incarnation(self, node: str) -> str | None:
+        member = self._membership.view.members.get(node)
+        return None if member is None else member.info.incarnation
 
     def websocket_url(self, actor_id: str, owner: str | None) -> str | None:
         """Where clients of the actor shall connect: at its owner, or, if that takes none, always at the same node.

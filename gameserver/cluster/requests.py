@@ -5,7 +5,7 @@ that: always with something that may be tried again, since the command may have 
 safe.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Final
 
 import trio
@@ -34,6 +34,7 @@ class Requested(Message):
 class _Asked:
     message: Message
     node: str
+    incarnation: str | None
 
 
 @define
@@ -68,10 +69,10 @@ class Requests:
         if not self._links.send(node, self._request(number, message)):
             message.reply(self.unreachable(message.actor_id, node))
         elif number:
-            self._asked[number] = _Asked(message, node)
+            self._asked[number] = _Asked(message, node, self._owners.incarnation(node))
             self.counters.asked += 1
 
-    def unreachable(self, actor_id: str, node: str) -> Refused:
+    def unreachable(self, actor_id: str, node: str | None) -> Refused:
         """The refusal that tells the client where it can go on."""
         return Refused("owner_unreachable", websocket_url=self._owners.websocket_url(actor_id, node))
 
@@ -115,11 +116,24 @@ class Requests:
 
     # -- what is never answered -----------------------------------------------------------------------------------
 
-    def fail(self, of: Callable[[str], bool]) -> None:
-        """Give up what was asked of these nodes."""
-        for number, asked in list(self._asked.items()):
-            if of(asked.node):
-                del self._asked[number]
+    def fail_all(self) -> None:
+        """Nobody can be reached."""
+        self._fail(list(self._asked))
+
+    def fail_dead(self) -> None:
+        """Give up what was asked of nodes that are dead, or that have died and come back since."""
+        dead = []
+        for number, asked in self._asked.items():
+            incarnation = self._owners.incarnation(asked.node)
+            replaced = None not in (incarnation, asked.incarnation) and incarnation != asked.incarnation
+            if replaced or self._owners.is_dead(asked.node):
+                dead.append(number)
+        self._fail(dead)
+
+    def _fail(self, numbers: Sequence[int]) -> None:
+        for number in numbers:
+            asked = self._asked.pop(number, None)
+            if asked is not None:
                 self.counters.failed += 1
                 self._owners.forget(asked.message.actor_id)
                 asked.message.reply(self.unreachable(asked.message.actor_id, asked.node))

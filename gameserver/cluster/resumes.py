@@ -6,7 +6,7 @@ client that has asked gets the state instead, another one is told to come back.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import structlog
 import trio
@@ -21,6 +21,8 @@ from gameserver.protocol.events import lines_between
 from gameserver.protocol.frames import text_frame
 
 log = structlog.get_logger()
+
+FINISHED: Final = b'{"event":"battle:finished",'
 
 
 @frozen
@@ -98,7 +100,11 @@ class Resumes:
         elif rows is not None:
             if resume.asked is not None:
                 resume.asked[1](Shown(resume.up_to, {"recovered": True}))
-            self._watches.release(watch, _frames(rows, resume.after, resume.up_to))
+            lines = [
+                line for row in rows for line in lines_between(row.public, row.first_seq, resume.after, resume.up_to)
+            ]
+            watch.over |= any(line.startswith(FINISHED) for line in lines)
+            self._watches.release(watch, [text_frame(line) for line in lines])
         elif resume.asked is not None:
             shown, reply = resume.asked
             reply(with_state(shown, recovered=False))
@@ -117,8 +123,3 @@ class Resumes:
 
 def with_state(shown: Shown, **more: Any) -> Shown:
     return Shown(shown.seq, {**more, "state": shown.view})
-
-
-def _frames(rows: Sequence[JournalRow], after: int, up_to: int) -> list[bytes]:
-    lines = [line for row in rows for line in lines_between(row.public, row.first_seq, after, up_to)]
-    return [text_frame(line) for line in lines]

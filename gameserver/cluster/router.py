@@ -18,7 +18,7 @@ from attrs import evolve
 
 from gameserver.actors.catalog import Catalog
 from gameserver.actors.kinds import Kinds
-from gameserver.actors.messages import Message
+from gameserver.actors.messages import Birth, Message
 from gameserver.actors.ports import Answer, Due
 from gameserver.cluster.links import Links
 from gameserver.cluster.owners import Owners
@@ -36,7 +36,6 @@ class Router:
 
     def __init__(
         self,
-        name: str,
         kinds: Kinds,
         catalog: Catalog,
         owners: Owners,
@@ -45,51 +44,55 @@ class Router:
         leases: WatchLeases,
         settings: ActorSettings,
     ) -> None:
-        self._name, self._kinds, self._catalog, self._owners = name, kinds, catalog, owners
+        self._kinds, self._catalog, self._owners = kinds, catalog, owners
         self._requests, self._links, self._leases, self._settings = requests, links, leases, settings
         links.on(Request, self._hear)
         catalog.join(self)
 
     def send(self, message: Message) -> None:
         """Deliver, without waiting. The message's reply is called exactly once, also if no node can take it."""
-        if self._catalog.holds(message.actor_id):
-            self._catalog.deliver(message)
-            return
-        node = self._target(message)
-        if node == self._name:
+        node = self._target(message.actor_id, message.birth)
+        if node == self._owners.here:
             self._catalog.deliver(message)
         elif node is None or not self._links.available:
-            message.reply(self._requests.unreachable(message.actor_id, node or ""))
+            message.reply(self._requests.unreachable(message.actor_id, node))
         else:
             self._requests.ask(node, message)
 
-    def _target(self, message: Message) -> str | None:
-        learned = self._owners.learned(message.actor_id)
-        if learned is not None:
+    def _target(self, actor_id: str, birth: Birth | None, sender: str | None = None) -> str | None:
+        """The node to ask; None if there is none. Not the one that has just sent it here: that does not have it."""
+        owners = self._owners
+        if self._catalog.holds(actor_id):
+            return owners.here
+        learned = owners.learned(actor_id)
+        if learned is not None and learned != sender:
             return learned
-        if not self._links.available and self._owners.owns_here:
-            return self._name
-        birth = message.birth
+        if not self._links.available and owners.owns_here:
+            return owners.here
         rules = None if birth is None else self._kinds.newest_rules(birth.kind, birth.mode)
-        place = self._owners.place(message.actor_id, rules)
-        if place is None and self._owners.may_own_here:  # no node holds a lease: PostgreSQL is away, and is to blame
-            return self._name
+        place = owners.place(actor_id, rules)
+        if place is None or place == sender:  # without any place PostgreSQL is away, and is to blame
+            return owners.here if owners.may_own_here else None
         return place
 
     def websocket_url(self, actor_id: str) -> str | None:
         """Where clients of the actor shall connect."""
-        owner = self._name if self._catalog.holds(actor_id) else self._owners.where(actor_id)
+        owner = self._owners.here if self._catalog.holds(actor_id) else self._owners.where(actor_id)
         return self._owners.websocket_url(actor_id, owner)
 
     # -- from other nodes ------------------------------------------------------------------------------------------
 
-    def _hear(self, _: str, request: Request) -> None:
-        actor_id = request.actor_id
-        node = self._name if self._catalog.holds(actor_id) else self._owners.where(actor_id)
-        if node is not None and node != self._name and request.hops < HOPS_LIMIT:
-            self._send_on(request, node)
-            return
-        self._catalog.deliver(self._requests.message_of(request, partial(self._respond, request)))
+    def _hear(self, sender: str, request: Request) -> None:
+        message = self._requests.message_of(request, partial(self._respond, request))
+        node = self._target(request.actor_id, request.birth, sender)
+        if node != self._owners.here and request.hops >= HOPS_LIMIT and self._owners.may_own_here:
+            node = self._owners.here
+        if node == self._owners.here:
+            self._catalog.deliver(message)
+        elif node is None or request.hops >= HOPS_LIMIT:
+            message.reply(self._requests.unreachable(request.actor_id, node))
+        else:
+            self._send_on(message, node)
 
     def _respond(self, request: Request, answer: Answer) -> None:
         """Before the events that follow: from here on the asking node gets them, too."""
@@ -97,9 +100,11 @@ class Router:
             self._leases.grant(request.actor_id, request.origin)
         self._links.send(request.origin, Response(request.number, answer))
 
-    def _send_on(self, request: Request, node: str) -> None:
+    def _send_on(self, message: Requested, node: str) -> None:
+        """The answer goes to where it came from first, and not by way of us."""
+        request = message.request
         if not self._links.send(node, evolve(request, hops=request.hops + 1)):
-            self._respond(request, self._requests.unreachable(request.actor_id, node))
+            message.reply(self._requests.unreachable(request.actor_id, node))
 
     # -- from the catalog: actors that belong to other nodes ---------------------------------------------------------
 
@@ -110,13 +115,13 @@ class Router:
         elif not isinstance(message, Requested):
             self._requests.ask(owner, message)
         elif message.request.hops < HOPS_LIMIT:
-            self._send_on(message.request, owner)
+            self._send_on(message, owner)
         else:
             message.reply(self._requests.unreachable(message.actor_id, owner))
 
     def pass_on_to_who_knows(self, message: Message, rules: str) -> None:
         node = self._owners.place(message.actor_id, rules)
-        if node is None or node == self._name:
+        if node is None or node == self._owners.here:
             message.reply(Refused("rules_version_unknown", f"No live node knows {rules}."))
         else:
             self.pass_on(message, node)
@@ -126,4 +131,4 @@ class Router:
         if not self._owners.owns_here:
             return False
         overdue_ms = now_ms - due.wake_at_ms
-        return self._owners.place(due.actor_id) == self._name or overdue_ms > self._settings.sweep_patience_ms
+        return self._owners.place(due.actor_id) == self._owners.here or overdue_ms > self._settings.sweep_patience_ms

@@ -13,29 +13,30 @@ import trio
 from gameserver.actors.catalog import Catalog
 from gameserver.actors.ports import Committed
 from gameserver.cluster.links import Links
-from gameserver.cluster.wire import Activated, Events, NotHere, Renewal
+from gameserver.cluster.wire import Activated, Events, NotHere, Watching
 from gameserver.config import ClusterSettings
 
 
 class WatchLeases:
-    """One of the audience of all actors' commits (see actors/ports.py)."""
+    """One of the audience of all actors' commits (see actors/ports.py). The lease granted last stands last."""
 
     def __init__(self, name: str, links: Links, settings: ClusterSettings) -> None:
         self._name, self._links, self._lease_s = name, links, settings.watch_lease_ms / 1000
         self._leases: dict[str, dict[str, float]] = {}
-
-    def serve(self, catalog: Catalog) -> None:
-        """Renew the leases of battles that the catalog has in memory."""
-        self._catalog = catalog
-        self._links.on(Renewal, self._renewed)
 
     def __len__(self) -> int:
         return sum(len(leases) for leases in self._leases.values())
 
     def grant(self, battle_id: str, node: str) -> None:
         """From now on the node gets the battle's events; for as long as it renews."""
-        if node != self._name:
-            self._leases.setdefault(battle_id, {})[node] = trio.current_time() + self._lease_s
+        if node == self._name:
+            return
+        now = trio.current_time()
+        leases = self._leases.pop(battle_id, {})
+        self._leases[battle_id] = {**leases, node: now + self._lease_s}
+        oldest = next(iter(self._leases))
+        if max(self._leases[oldest].values()) < now:
+            del self._leases[oldest]
 
     def committed(self, batch: Committed) -> None:
         if batch.kind != "battle":
@@ -61,14 +62,22 @@ class WatchLeases:
             del self._leases[battle_id]
         return list(leases)
 
-    def _renewed(self, node: str, renewal: Renewal) -> None:
+
+class WatchAnswers:
+    """What a node hears when it renews its watches: nothing, if it has seen everything."""
+
+    def __init__(self, catalog: Catalog, leases: WatchLeases, links: Links) -> None:
+        self._catalog, self._leases, self._links = catalog, leases, links
+        links.on(Watching, self._renewed)
+
+    def _renewed(self, node: str, watching: Watching) -> None:
         not_here = []
-        for battle_id, seen_seq in renewal.watched:
+        for battle_id, seen_seq in watching.seen:
             seq = self._catalog.durable_seq(battle_id)
             if seq is None:
                 not_here.append(battle_id)
                 continue
-            self.grant(battle_id, node)
+            self._leases.grant(battle_id, node)
             if seen_seq < seq:
                 self._links.send(node, Events(battle_id, seq + 1))
         if not_here:

@@ -7,6 +7,7 @@ meanwhile the events come from the journal, a little late.
 """
 
 from collections import defaultdict
+from collections.abc import Iterable
 
 import structlog
 import trio
@@ -16,7 +17,7 @@ from gameserver.cluster.links import Links
 from gameserver.cluster.owners import Owners
 from gameserver.cluster.ports import Facts
 from gameserver.cluster.watches import Watches
-from gameserver.cluster.wire import Activated, Events, NotHere, Renewal
+from gameserver.cluster.wire import Activated, Events, NotHere, Watching
 from gameserver.config import ClusterSettings
 from gameserver.errors import JournalError
 
@@ -31,7 +32,9 @@ class WatchRenewals:
         self._facts, self._settings = facts, settings
         self._new: set[str] = set()
         self._lost: set[str] = set()
-        self._wake = trio.Event()
+        self._done: set[str] = set()
+        self._failing = False
+        self._wake, self._look = trio.Event(), trio.Event()
         watches.on_first(self._begun)
         links.on(Events, self._passed)
         links.on(Activated, self._activated)
@@ -41,6 +44,7 @@ class WatchRenewals:
 
     def _passed(self, owner: str, events: Events) -> None:
         self._owners.learn(events.battle_id, owner)
+        self._done.discard(events.battle_id)
         self._watches.pass_on(events)
 
     def _activated(self, owner: str, activated: Activated) -> None:
@@ -48,6 +52,7 @@ class WatchRenewals:
         if self._watches.watched(battle_id) or self._owners.learned(battle_id):
             self._owners.learn(battle_id, owner)
         if self._watches.watched(battle_id):
+            self._done.discard(battle_id)
             self._watches.pass_on(Events(battle_id, activated.seq + 1))
             self._renew([battle_id])
 
@@ -55,9 +60,7 @@ class WatchRenewals:
         for battle_id in not_here.battle_ids:
             if self._owners.learned(battle_id) == node:
                 self._owners.forget(battle_id)
-            self._lost.add(
-                battle_id
-            )  # looked up with the next renewal: an owner may be on its way, and announces itself
+            self._lost.add(battle_id)  # until the next renewal: if an owner is on its way, it announces itself
 
     def _begun(self, battle_id: str) -> None:
         """The first here who watches this battle, and nobody has said so yet."""
@@ -67,6 +70,11 @@ class WatchRenewals:
     # -- renewing -----------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._keep_renewing)
+            nursery.start_soon(self._keep_looking_up)
+
+    async def _keep_renewing(self) -> None:
         renew_at = trio.current_time()
         while True:
             with trio.move_on_at(renew_at):
@@ -74,13 +82,23 @@ class WatchRenewals:
             self._wake = trio.Event()
             if trio.current_time() >= renew_at:
                 renew_at = trio.current_time() + self._settings.watch_renew_ms / 1000
-                self._renew(self._watches.unfinished())
+                battles = self._watches.battles()
+                self._done &= battles
+                self._renew(battles - self._done)
             else:
                 self._renew(self._new)
             self._new = set()
+            if self._lost:
+                self._look.set()
+
+    async def _keep_looking_up(self) -> None:
+        """Beside the renewals: a slow database must not end them."""
+        while True:
+            await self._look.wait()
+            self._look = trio.Event()
             await self._look_up()
 
-    def _renew(self, battle_ids: "set[str] | list[str]") -> None:
+    def _renew(self, battle_ids: Iterable[str]) -> None:
         """Of battles that are here nothing can be lost."""
         by_owner: dict[str, list[tuple[str, int]]] = defaultdict(list)
         for battle_id in battle_ids:
@@ -93,7 +111,7 @@ class WatchRenewals:
             else:
                 by_owner[owner].append((battle_id, seen_seq))
         for owner, watched in by_owner.items():
-            if not self._links.send(owner, Renewal(watched)):
+            if not self._links.send(owner, Watching(watched)):
                 self._lost.update(battle_id for battle_id, _ in watched)
 
     async def _look_up(self) -> None:
@@ -105,12 +123,18 @@ class WatchRenewals:
         try:
             found = await self._facts.whereabouts(watched)
         except JournalError as error:  # asked again at the next renewal
-            log.warning("watches.look_up_failed", battles=len(watched), error=str(error))
+            if not self._failing:
+                log.warning("watches.look_up_failed", battles=len(watched), error=str(error))
+            self._failing = True
             return
+        self._failing = False
         owned = []
         for each in found:
             self._watches.pass_on(Events(each.actor_id, each.last_seq + 1))
-            if each.owner is not None:
+            if each.owner is None:
+                if self._watches.over(each.actor_id):
+                    self._done.add(each.actor_id)  # and all of it is seen, or being read
+            else:
                 self._owners.learn(each.actor_id, each.owner)
                 owned.append(each.actor_id)
         if self._links.available:

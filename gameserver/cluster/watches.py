@@ -2,7 +2,8 @@
 
 Each watch has a position, the seq of the last event that was queued for it. A pass sends only what lies above it, so
 there is neither gap nor double between "here is the state at 41" and "here is event 42". While missed events are read
-from the journal the watch is held: what comes meanwhile waits, bounded, behind them.
+from the journal the watch is held: what comes meanwhile waits, bounded, behind them. If that has a gap, too, it is not
+kept, and the journal is asked again.
 
 Watches outlive the actor's life, and its stay on a node: events come from the actors here, and from those of other
 nodes (see watch_renewals.py). If some were never passed on, because they were lost between nodes, or landed in a commit
@@ -18,6 +19,7 @@ from gameserver.cluster.sessions import Sessions
 from gameserver.cluster.wire import Events
 from gameserver.config import WebSocketSettings
 from gameserver.errors import Refused
+from gameserver.game.rules import Joined
 from gameserver.protocol.close_codes import CloseCode
 from gameserver.protocol.frames import text_frame
 from gameserver.protocol.session import Session
@@ -29,6 +31,7 @@ class Watch:
     battle_id: str
     position: int
     held: list[bytes] | None = None
+    behind: int = 0
     over: bool = False
 
     @property
@@ -72,11 +75,13 @@ class Watches:
     def watched(self, battle_id: str) -> bool:
         return battle_id in self._watches
 
-    def unfinished(self) -> list[str]:
-        """The watched battles that may have more to say."""
-        return [
-            battle_id for battle_id, watches in self._watches.items() if not all(each.over for each in watches.values())
-        ]
+    def battles(self) -> set[str]:
+        """Those that are watched."""
+        return set(self._watches)
+
+    def over(self, battle_id: str) -> bool:
+        """Whether all who watch here know that the battle has been finished."""
+        return all(watch.over for watch in self._watches.get(battle_id, {}).values())
 
     def seen_seq(self, battle_id: str) -> int | None:
         """What all who watch here have seen, or are about to; None if nobody watches."""
@@ -107,6 +112,8 @@ class Watches:
             return
         for frames in (*missed, *held):
             watch.session.queue(frames)
+        if watch.behind > watch.position:
+            self._catch_up(watch, watch.behind)
 
     def give_up(self, watch: Watch) -> None:
         if watch.current:
@@ -134,7 +141,8 @@ class Watches:
     # -- audience -------------------------------------------------------------------------------------------------
 
     def committed(self, batch: Committed) -> None:
-        self.pass_on(Events.of(batch))
+        if batch.actor_id in self._watches or any(type(event) is Joined for event in batch.events):
+            self.pass_on(Events.of(batch))
 
     def pass_on(self, events: Events) -> None:
         """What is durable of a battle, here or on another node; those who have seen it do not get it again."""
@@ -147,6 +155,9 @@ class Watches:
         joined = b"".join(frames)
         before, last = events.first_seq - 1, events.seq
         for watch in tuple(watches.values()):
+            if watch.held is not None and (watch.behind or watch.position < before):
+                watch.behind = max(watch.behind, last)
+                continue
             if watch.position < before:
                 self._catch_up(watch, before)
             if watch.position < last:
@@ -161,11 +172,8 @@ class Watches:
 
     def _catch_up(self, watch: Watch, up_to: int) -> None:
         after, watch.position = watch.position, up_to
-        if watch.held is None:
-            watch.held = []
-            self._fill(watch, after, up_to)
-        else:  # it is catching up already, and what it waits for will not do
-            watch.session.close(CloseCode.MISSED_EVENTS)
+        watch.held, watch.behind = [], 0
+        self._fill(watch, after, up_to)
 
     def _pass(self, watch: Watch, frames: bytes) -> None:
         if watch.held is None:

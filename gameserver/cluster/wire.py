@@ -86,10 +86,10 @@ class Events:
 
 
 @frozen
-class Renewal:
-    """What the sender watches, and up to where it has seen it: (battle ID, seq)."""
+class Watching:
+    """What the sender watches, and goes on to watch; up to where it has seen it: (battle ID, seq)."""
 
-    watched: tuple[tuple[str, int], ...] = field(converter=_pairs)
+    seen: tuple[tuple[str, int], ...] = field(converter=_pairs)
 
 
 @frozen
@@ -113,14 +113,21 @@ class Look:
 
 
 @frozen
+class Goodbye:
+    """To everybody: the sender has handed over its actors, and is gone."""
+
+
+@frozen
 class OutboxFilled:
     """To the node that reads the outbox: there are new rows."""
 
 
 @frozen
 class BattleCreated:
-    """To everybody: tell the connected members of both groups."""
+    """To everybody: tell the connected members of these groups."""
 
+    battle_id: str
+    groups: tuple[str, ...] = field(converter=_all)
     payload: Mapping[str, Any]
 
 
@@ -142,10 +149,11 @@ Item = (
     Request
     | Response
     | Events
-    | Renewal
+    | Watching
     | NotHere
     | Activated
     | Look
+    | Goodbye
     | OutboxFilled
     | BattleCreated
     | LoginRevoked
@@ -188,10 +196,11 @@ _PLAIN: Final[Mapping[str, Callable[..., Item]]] = {
     cls.__name__: cls
     for cls in (
         Events,
-        Renewal,
+        Watching,
         NotHere,
         Activated,
         Look,
+        Goodbye,
         OutboxFilled,
         BattleCreated,
         LoginRevoked,
