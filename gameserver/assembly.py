@@ -89,6 +89,7 @@ def make_cluster(settings: Settings, kinds: Kinds, storage: Storage, cache: Cach
     storage.keeper.on_lost(membership.look)
     membership.on_change(requests.fail_dead)
     membership.on_announced(partial(links.broadcast, Look()))
+    links.on_lost(requests.fail_all)
     cache.bus.on_change(lambda: None if links.available else requests.fail_all())
     return Cluster(myself, membership, links, owners, requests, WatchLeases(name, links, limits))
 
@@ -98,7 +99,7 @@ def make_core(settings: Settings, kinds: Kinds, storage: Storage, cache: Cache, 
     links, owners = cluster.links, cluster.owners
     sessions = Sessions(cache.presence)
     watches = Watches(sessions, settings.websocket)
-    channels = LifecycleChannels(cache.bus, links, watches)
+    channels = LifecycleChannels(links, watches)
     audiences = Audiences((watches, cluster.watch_leases, channels))
     committer = Committer(journal, audiences, settings.journal, settings.postgres)
     catalog = Catalog(journal, committer, kinds, clock, settings.actors, settings.commands)

@@ -92,6 +92,7 @@ class Cluster:
     async def leave(self) -> None:
         """Nothing is left here: nobody shall ask this node for anything."""
         self.links.broadcast(Goodbye())
+        await self.links.said()
         await self.membership.leave()
 
     def read_nodes(self) -> dict[str, Any]:

@@ -1,6 +1,9 @@
 """`gameserver loadtest`: simulated players against a running game, live progress, a report, and the proof.
 
-Exit code: 0 nothing lost, doubled or out of order; 1 something was; 2 it could not be run, and it says why.
+The players of each battle are spread evenly over all nodes, so that half of them or more sit on another node than it.
+
+Exit code: 0 nothing lost, doubled or out of order, and played across nodes if there are several; 1 not so; 2 it could
+not be run, and it says why.
 """
 
 import argparse
@@ -13,26 +16,26 @@ from typing import Final
 import trio
 from attrs import frozen
 
-from gameserver.client.errors import Unreachable, unwrapped
-from gameserver.client.http import HttpClient
-from gameserver.client.limits import HttpLimits
-from gameserver.config import load_settings
-from gameserver.errors import GameServerError, Refused, StartError
+from gameserver.client.errors import unwrapped
+from gameserver.config import Settings, load_settings
+from gameserver.errors import GameServerError, StartError
 from gameserver.persistence.embedded_running import running_postgres_url
+from loadtest.http_pool import HttpPool
 from loadtest.journal_reading import check_journal, knows_player, read_journal
 from loadtest.limits import GROUP_LEAST, HTTP_CONNECTIONS, HTTP_DEADLINE_MS, LEAST_ACTION_EVERY_S
 from loadtest.meter import Mark, Meter
+from loadtest.nodes import DEFAULT_URL, Addresses, admin_of, find_nodes
 from loadtest.population import Population
 from loadtest.progress import end_line, show
 from loadtest.proof import prove
 from loadtest.recording import Recording
-from loadtest.report import load_report, proof_report
+from loadtest.report import load_report, proof_report, spread_report
 from loadtest.scenario import Scenario
+from loadtest.seating import Seating
 
 EXIT_FAULTS: Final = 1
 EXIT_CANNOT_RUN: Final = 2
 FILES_BESIDES: Final = 100
-HOW_TO_START: Final = "start one with `make run` (or `gameserver up`), or name another with --url"
 
 
 @frozen
@@ -41,6 +44,7 @@ class Run:
 
     recording: Recording
     meter: Meter
+    seating: Seating
     begun: Mark
     ended: Mark
 
@@ -68,12 +72,18 @@ def _run(options: argparse.Namespace) -> int:
     if half < GROUP_LEAST:
         raise StartError(f"{options.players} players are too few for {options.battles} battles at a time")
     _allow_open_files(options.players)
-    trio.run(_require_game, options.url)
-    database_url = "" if options.no_proof else _database_url(options)
-    run = trio.run(_load, options, half)
+    settings = load_settings(os.environ)
+    addresses = trio.run(find_nodes, options.url, admin_of(settings, options.admin_url, options.url))
+    database_url = "" if options.no_proof else _database_url(options, settings)
+    run = trio.run(_load, options, addresses, half)
     print(load_report(run.meter, run.begun, run.ended))
-    if options.no_proof:
-        return 0
+    print(spread_report(run.seating))
+    proven = options.no_proof or _prove(run, database_url)
+    return 0 if proven and not run.seating.verdict().too_small else EXIT_FAULTS
+
+
+def _prove(run: Run, database_url: str) -> bool:
+    """Whether nothing is missing, and all was answered and came to its end in time. Raises StartError."""
     if not knows_player(database_url, next(iter(run.recording.players))):
         raise StartError("the journal that was found belongs to another game; name this one's with --database-url")
     verdict = prove(run.recording, *read_journal(database_url, run.recording.battles))
@@ -81,41 +91,31 @@ def _run(options: argparse.Namespace) -> int:
     unfinished = verdict.battles - verdict.finished
     if unfinished:
         print(f"  {unfinished:,} battles have not finished in time")
-    return EXIT_FAULTS if verdict.faults or unfinished or run.meter.unanswered else 0
+    return not (verdict.faults or unfinished or run.meter.unanswered)
 
 
-async def _load(options: argparse.Namespace, half: int) -> Run:
+async def _load(options: argparse.Namespace, addresses: Addresses, half: int) -> Run:
     """Raises StartError, Refused, Unreachable."""
     meter, recording = Meter(), Recording()
-    limits = HttpLimits(connections=HTTP_CONNECTIONS, deadline_ms=HTTP_DEADLINE_MS)
     with unwrapped():
-        async with HttpClient(options.url, limits) as http, trio.open_nursery() as nursery:
+        pool = HttpPool(addresses.http, HTTP_CONNECTIONS, HTTP_DEADLINE_MS)
+        async with pool as http, trio.open_nursery() as nursery:
             nursery.start_soon(show, meter)
             nursery.start_soon(meter.probe_lag)
             population = Population(http, meter)
             crews = await population.make(options.battles, half, options.seconds, HTTP_CONNECTIONS)
-            scenario = Scenario(population, recording, meter, options.seconds, options.action_every)
+            urls, seconds, action_every = addresses.websocket, options.seconds, options.action_every
+            scenario = Scenario(population, recording, meter, urls, seconds, action_every)
             await scenario.run(crews)
             nursery.cancel_scope.cancel()
     end_line()
     assert scenario.begun is not None, "ran"
     assert scenario.ended is not None, "ran"
-    return Run(recording, meter, scenario.begun, scenario.ended)
+    return Run(recording, meter, scenario.seating, scenario.begun, scenario.ended)
 
 
-async def _require_game(url: str) -> None:
-    try:
-        async with HttpClient(url) as http:
-            await http.get("/readyz")
-    except Unreachable as error:
-        raise StartError(f"no game is running at {url}; {HOW_TO_START}") from error
-    except Refused as error:
-        raise StartError(f"the game at {url} is not ready: {error.message}") from error
-
-
-def _database_url(options: argparse.Namespace) -> str:
+def _database_url(options: argparse.Namespace, settings: Settings) -> str:
     """Where the journal of the running game is, and that it can be read. Raises StartError."""
-    settings = load_settings(os.environ)
     url = options.database_url or settings.postgres.url or running_postgres_url(settings.node.data_dir)
     if not url:
         raise StartError(
@@ -136,7 +136,14 @@ def _allow_open_files(players: int) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="gameserver loadtest", description=__doc__.partition("\n")[0])
-    parser.add_argument("--url", default="http://127.0.0.1:8000", help="HTTP URL of the game (default: %(default)s)")
+    parser.add_argument(
+        "--url",
+        action="append",
+        default=[],
+        help="HTTP or WebSocket URL of a node, as often as there are any (default: all nodes of this machine's game, "
+        f"by its admin API, or else {DEFAULT_URL})",
+    )
+    parser.add_argument("--admin-url", help="the admin API that tells the nodes; its token: GAMESERVER_ADMIN_TOKEN")
     parser.add_argument("--players", type=_positive, default=2_000, help="simulated players (default: %(default)s)")
     parser.add_argument("--battles", type=_positive, default=200, help="battles at a time (default: %(default)s)")
     parser.add_argument("--seconds", type=_positive, default=60, help="how long to play (default: %(default)s)")

@@ -12,6 +12,7 @@ import trio
 
 from gameserver.client.errors import Unreachable
 from gameserver.client.http import refused_from
+from loadtest.limits import PROBE_DEADLINE_S
 
 GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 RECEIVE_BYTES: Final = 4_096
@@ -33,6 +34,20 @@ async def open_websocket(url: str, token: str, deadline_ms: int) -> tuple[socket
     except (OSError, trio.TooSlowError, trio.BrokenResourceError, h11.RemoteProtocolError) as error:
         raise Unreachable(f"no WebSocket answers at {url}") from error
     return _taken_out(stream), first
+
+
+async def answers(url: str) -> bool:
+    """Whether anybody listens there."""
+    parts = urlsplit(url)
+    try:
+        with trio.fail_after(PROBE_DEADLINE_S):
+            stream = await trio.open_tcp_stream(
+                parts.hostname or "", parts.port or (443 if parts.scheme == "wss" else 80)
+            )
+    except (OSError, trio.TooSlowError):
+        return False
+    await stream.aclose()
+    return True
 
 
 async def _shake_hands(stream: trio.SocketStream, host: str, target: str, token: str) -> bytes:

@@ -15,10 +15,19 @@ COMMAND_DEADLINE_MS: Final = 10_000
 CONNECT_DEADLINE_MS: Final = 20_000
 
 TRIES: Final = 8
-"""How often one command or request is repeated under its own ID before it counts as unanswered."""
+"""How often one request is repeated under its own key before it counts as failed, with longer and longer pauses."""
+
+COMMAND_TRIES: Final = 40
+"""The same for commands, before they count as unanswered. It outlasts the lease of a node that was killed: until then
+nobody else may own its battles."""
 
 RETRY_PAUSE_S: Final = 0.5
 RECONNECT_PAUSE_MAX_S: Final = 2.0
+
+AWAY_S: Final = 2.0
+"""A player who lost the own node looks so often whether it is back."""
+
+PROBE_DEADLINE_S: Final = 1.0
 
 FOLLOWED_WITHIN_S: Final = 5.0
 """A player who joined gets the own joining within this time, or asks for it."""

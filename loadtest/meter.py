@@ -21,6 +21,8 @@ class Meter:
     """Answered ones."""
     deliveries: int = 0
     reconnects: int = 0
+    closings: Counter[str] = Factory(Counter)
+    """Why connections ended that were not given up by the tool."""
     unanswered: int = 0
     battles_running: int = 0
     battles_finished: int = 0
@@ -29,6 +31,10 @@ class Meter:
     refusals: Counter[str] = Factory(Counter)
     latencies_ms: "array[float]" = Factory(lambda: array("d"))
     """From when an action was due, sent late or not, to its answer."""
+    local_ms: "array[float]" = Factory(lambda: array("d"))
+    """Those of players on the node of their battle."""
+    crossing_ms: "array[float]" = Factory(lambda: array("d"))
+    """Those of players on another node."""
     entries_ms: "array[float]" = Factory(lambda: array("d"))
     """The same for what begins a battle: joins and begins. All battles begin at once, so these queue up."""
     lags_s: "array[float]" = Factory(lambda: array("d"))
@@ -38,10 +44,14 @@ class Meter:
     def elapsed_s(self) -> float:
         return time.monotonic() - self.started_at
 
-    def answered(self, event: str, due_at: float) -> None:
+    def answered(self, event: str, due_at: float, *, crossing: bool) -> None:
         self.commands += 1
         took_ms = (trio.current_time() - due_at) * 1000
-        (self.entries_ms if event in ENTRIES else self.latencies_ms).append(took_ms)
+        if event in ENTRIES:
+            self.entries_ms.append(took_ms)
+        else:
+            self.latencies_ms.append(took_ms)
+            (self.crossing_ms if crossing else self.local_ms).append(took_ms)
 
     async def probe_lag(self) -> None:
         while True:
@@ -59,6 +69,8 @@ class Mark:
     commands: int
     deliveries: int
     latencies: int
+    local: int
+    crossing: int
     lags: int
 
     @classmethod
@@ -69,6 +81,8 @@ class Mark:
             meter.commands,
             meter.deliveries,
             len(meter.latencies_ms),
+            len(meter.local_ms),
+            len(meter.crossing_ms),
             len(meter.lags_s),
         )
 

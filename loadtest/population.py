@@ -14,8 +14,8 @@ import trio
 from attrs import define, field, frozen
 
 from gameserver.client.errors import Unreachable
-from gameserver.client.http import HttpClient
 from gameserver.errors import Refused
+from loadtest.http_pool import HttpPool
 from loadtest.limits import RETRY_PAUSE_S, ROUND_LEAST_S, SETS_LIMIT, TRIES
 from loadtest.meter import Meter
 from loadtest.simulated_player import Account
@@ -36,6 +36,7 @@ class Attack:
 class Crew:
     """Players, the first half against the second, and their pairs of groups."""
 
+    number: int
     accounts: Sequence[Account]
     pairs: Sequence[tuple[str, str]]
     battles: int = 0
@@ -51,7 +52,7 @@ class Crew:
 
 @define
 class Population:
-    http: HttpClient
+    http: HttpPool
     meter: Meter
     run_id: str = field(factory=lambda: f"{random.randrange(16**6):06x}")
 
@@ -87,7 +88,7 @@ class Population:
             name = f"load-{self.run_id}-{number}-{pair}"
             attackers = await self._group(f"{name}-a", accounts[:half])
             made.append((attackers, await self._group(f"{name}-b", accounts[half:])))
-        return Crew(accounts, made)
+        return Crew(number, accounts, made)
 
     async def _group(self, name: str, members: Sequence[Account]) -> str:
         owner, *others = members
@@ -96,12 +97,13 @@ class Population:
             await self.request(f"/groups/{group_id}/join", None, member)
         return group_id
 
-    async def request(self, path: str, body: Any, account: Account | None) -> Any:
-        """A POST, repeated under its own Idempotency-Key as long as that may help. Raises Refused, Unreachable."""
+    async def request(self, path: str, body: Any, account: Account | None, method: str = "POST") -> Any:
+        """Repeated under its own Idempotency-Key, at the next node, as long as that may help. Raises Refused,
+        Unreachable."""
         key, token = str(uuid.uuid4()), account.token if account else None
         for attempt in range(TRIES):
             try:
-                answer = await self.http.post(path, body, token=token, key=key)
+                answer = await self.http.request(method, path, body, token=token, key=key)
             except Refused as refused:
                 self.meter.refusals[refused.code] += 1
                 if not refused.retryable or attempt == TRIES - 1:

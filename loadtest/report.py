@@ -8,8 +8,10 @@ from attrs import frozen
 from loadtest.limits import CPU_SHARE_LIMIT, LAG_LIMIT_S
 from loadtest.meter import Mark, Meter, in_order, quantile
 from loadtest.proof import Verdict
+from loadtest.seating import LEAST_SHARE, Seating
 
 FAULTS_SHOWN: Final = 10
+CLOSINGS_SHOWN: Final = 3
 
 
 @frozen
@@ -52,13 +54,39 @@ def load_report(meter: Meter, begun: Mark, ended: Mark) -> str:
             f"  commands/s      {span.commands_per_s:,.0f}",
             f"  deliveries/s    {span.deliveries_per_s:,.0f}",
             f"  latency, ms     {_figures(latencies)}   (of actions, from when they were due)",
+            f"    local         {_figures(in_order(meter.local_ms, begun.local, ended.local))}",
+            f"    crossing      {_figures(in_order(meter.crossing_ms, begun.crossing, ended.crossing))}",
             f"  joining, ms     {_figures(entries)}   (joins and begins, most of them all at once)",
             f"  battles         {meter.battles_finished:,} fought to the finish",
             f"  refusals        {refused}",
-            f"  reconnects      {meter.reconnects:,}; commands never answered: {meter.unanswered:,}",
+            f"  reconnects      {meter.reconnects:,}{_closings(meter)}; commands never answered: {meter.unanswered:,}",
             f"  tool the limit  {limit} (CPU {span.cpu_share:.0%} of a core, loop late by {lag_ms:.0f} ms p99)",
         )
     )
+
+
+def _closings(meter: Meter) -> str:
+    """The most frequent reasons."""
+    reasons = meter.closings.most_common(CLOSINGS_SHOWN)
+    return f" (closed: {', '.join(f'{reason}: {count:,}' for reason, count in reasons)})" if reasons else ""
+
+
+def spread_report(seating: Seating) -> str:
+    """Which nodes there were, and how much of the play crossed between them."""
+    lines = ["", f"nodes: {len(seating.urls)}"]
+    for url in sorted(seating.urls):
+        name, players, battles = seating.names.get(url, "?"), seating.seated[url], seating.battles[url]
+        lines.append(f"  {name:<15} {players:,} players, {battles:,} battles owned   {url}")
+    spread = seating.verdict()
+    lines.append(
+        f"  {spread.share:.1%} of the players sat on another node than their battle "
+        f"({spread.crossing:,} of {spread.seats:,} seats in {seating.battles.total():,} battles)"
+    )
+    if spread.displaced:
+        lines.append(f"  {spread.displaced:,} seats were displaced to the battle's node by lost connections")
+    if spread.too_small:
+        lines.append(f"  FAILED: with {spread.nodes} nodes it has to be {LEAST_SHARE:.0%} or more")
+    return "\n".join(lines)
 
 
 def _figures(sorted_ms: "array[float]") -> str:

@@ -1,12 +1,12 @@
 """The scenario: every crew fights battle after battle until the time is up, and the running battles to their end.
 
-- prepare: each crew creates its first battle, and its players connect to where that battle lives
+- prepare: each crew creates its first battle, and its players connect: to all nodes evenly, wherever that battle lives
 - fight: join, begin, an action every few seconds, to the finish; then the next battle, while there is time
 - settle: the last events come, to everyone
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final
 
@@ -14,12 +14,13 @@ import trio
 from attrs import define, field, frozen
 
 from gameserver.client.player import Event
-from gameserver.errors import Refused
+from gameserver.errors import Refused, StartError
 from loadtest.limits import BATTLE_LIMIT_S, CONNECTING_AT_ONCE, QUIET_S, RETRY_PAUSE_S, SETTLE_LIMIT_S
 from loadtest.meter import Mark, Meter
 from loadtest.population import MODE, Crew, Population
 from loadtest.recording import Recording, Seen
-from loadtest.simulated_player import SimulatedPlayer, Unanswered
+from loadtest.seating import Seat, Seating, seats_of
+from loadtest.simulated_player import Account, SimulatedPlayer, Unanswered
 from loadtest.swarm import Swarm
 
 INITIATOR_JOINED_AT: Final = 2
@@ -40,7 +41,7 @@ class Fight:
 
 @frozen
 class Squad:
-    """A crew's players, and its first battle."""
+    """A crew's connected players, and its first battle."""
 
     crew: Crew
     players: Sequence[SimulatedPlayer]
@@ -48,10 +49,20 @@ class Squad:
 
 
 class Scenario:
+    """`websocket_urls`: those that are known so far; where the first battles are, the players connect, too."""
+
     def __init__(
-        self, population: Population, recording: Recording, meter: Meter, seconds: float, action_every_s: float
+        self,
+        population: Population,
+        recording: Recording,
+        meter: Meter,
+        websocket_urls: Sequence[str],
+        seconds: float,
+        action_every_s: float,
     ) -> None:
         self._population, self._recording, self._meter = population, recording, meter
+        self._urls = list(websocket_urls)
+        self.seating = Seating()
         self._seconds, self._action_every_s = seconds, action_every_s
         self._fights: dict[str, Fight] = {}
         self._swarm = Swarm()
@@ -61,7 +72,7 @@ class Scenario:
         self.ended: Mark | None = None
 
     async def run(self, crews: Sequence[Crew]) -> None:
-        """Raises Refused, Unreachable if the first battles cannot be prepared."""
+        """Raises StartError, Refused, Unreachable if the first battles cannot be prepared."""
         async with trio.open_nursery() as connections:
             connections.start_soon(self._swarm.run)
             self._meter.phase = "connecting"
@@ -84,38 +95,47 @@ class Scenario:
     # -- prepare ----------------------------------------------------------------------------------------------------
 
     async def _prepare(self, crews: Sequence[Crew], connections: trio.Nursery) -> list[Squad]:
+        """First the battles: they show where nodes are."""
+        first: list[tuple[Crew, Fight]] = []
         squads: list[Squad] = []
 
-        async def prepare(crew: Crew) -> None:
-            squads.append(await self._squad(crew, connections))
+        async def create(crew: Crew) -> None:
+            fight = await self._create(crew)
+            assert fight is not None, "the time has not begun to run"
+            first.append((crew, fight))
 
-        async with trio.open_nursery() as nursery:
-            for crew in crews:
-                nursery.start_soon(prepare, crew)
+        async def gather(crew: Crew, fight: Fight) -> None:
+            squads.append(await self._squad(crew, fight, connections))
+
+        await _each(create, [(crew,) for crew in crews])
+        self._urls = sorted({*self._urls, *self.seating.places.values()} - {""})
+        if not self._urls:
+            raise StartError("no WebSocket URL is known: the game names none; name one with --url ws://…")
+        await _each(gather, first)
         return squads
 
-    async def _squad(self, crew: Crew, connections: trio.Nursery) -> Squad:
-        created = await self._create(crew)
-        assert created is not None, "the time has not begun to run"
-        fight, battle = created
-        players = [self._player(account) for account in crew.accounts]
+    async def _squad(self, crew: Crew, fight: Fight, connections: trio.Nursery) -> Squad:
+        seats = seats_of(crew.number, len(crew.accounts), self._urls)
+        players = [self._player(account, seat) for account, seat in zip(crew.accounts, seats, strict=True)]
         for player in players:
-            connections.start_soon(player.stay_connected, battle["websocket_url"], self._swarm, self._connecting)
+            connections.start_soon(player.stay_connected, self._swarm, self._connecting)
         for player in players:
             await player.connected()
         await players[fight.initiator].follow(fight.battle_id, INITIATOR_JOINED_AT, subscribed=False)
         return Squad(crew, players, fight)
 
-    def _player(self, account: Any) -> SimulatedPlayer:
+    def _player(self, account: Account, seat: Seat) -> SimulatedPlayer:
         seen = self._recording.players[account.player_id] = Seen()
-        return SimulatedPlayer(account, seen, self._meter, self._hear, random.Random(account.player_id))
+        self.seating.seated[seat.url] += 1
+        dice = random.Random(account.player_id)
+        return SimulatedPlayer(account, seat, seen, self._meter, self.seating, self._hear, dice)
 
     def _hear(self, event: Event) -> None:
         fight = self._fights.get(event["payload"]["battleId"])
         if fight is not None and event["event"] == "battle:finished":
             fight.over.set()
 
-    async def _create(self, crew: Crew) -> tuple[Fight, Any] | None:
+    async def _create(self, crew: Crew) -> Fight | None:
         """Waits as long as a guard says; None if that is beyond the end. Raises Refused, Unreachable."""
         attack = crew.next_attack()
         body = {"group_attacker": attack.attacker, "group_defender": attack.defender, "mode": MODE}
@@ -133,7 +153,8 @@ class Scenario:
                 break
         fight = self._fights[battle["id"]] = Fight(battle["id"], attack.initiator)
         self._recording.battles.add(fight.battle_id)
-        return fight, battle
+        self.seating.places[fight.battle_id] = battle["websocket_url"] or ""
+        return fight
 
     # -- fight ------------------------------------------------------------------------------------------------------
 
@@ -145,10 +166,10 @@ class Scenario:
                 await self._fight(squad.players, fight)
                 self._meter.battles_finished += 1
             self._meter.battles_running -= 1
-            created = None if trio.current_time() >= self._ends_at else await self._create(squad.crew)
-            if created is None:
+            following = None if trio.current_time() >= self._ends_at else await self._create(squad.crew)
+            if following is None:
                 return
-            fight, _ = created
+            fight = following
             await squad.players[fight.initiator].follow(fight.battle_id, INITIATOR_JOINED_AT)
 
     async def _fight(self, players: Sequence[SimulatedPlayer], fight: Fight) -> None:
@@ -158,9 +179,17 @@ class Scenario:
                     nursery.start_soon(self._join, player, fight)
         await self._insist(players[fight.initiator], fight, "battle:begin")
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._look, players, fight)
             for place, player in enumerate(players):
                 nursery.start_soon(self._act, player, fight, _mates(players, place))
         await fight.over.wait()
+
+    async def _look(self, players: Sequence[SimulatedPlayer], fight: Fight) -> None:
+        """Where the running battle is, and where its players sit just then. Raises Refused, Unreachable."""
+        path, account = f"/battles/{fight.battle_id}", players[fight.initiator].account
+        battle = await self._population.request(path, None, account, "GET")
+        self.seating.places[fight.battle_id] = battle["websocket_url"] or ""
+        self.seating.count(fight.battle_id, [player.seat for player in players])
 
     async def _join(self, player: SimulatedPlayer, fight: Fight) -> None:
         joined_at = await self._insist(player, fight, "battle:join")
@@ -203,6 +232,13 @@ class Scenario:
             while before != self._meter.deliveries:
                 before = self._meter.deliveries
                 await trio.sleep(QUIET_S)
+
+
+async def _each(work: Callable[..., Awaitable[None]], items: Sequence[tuple[Any, ...]]) -> None:
+    """All at the same time."""
+    async with trio.open_nursery() as nursery:
+        for item in items:
+            nursery.start_soon(work, *item)
 
 
 def _mates(players: Sequence[SimulatedPlayer], place: int) -> list[SimulatedPlayer]:

@@ -1,13 +1,15 @@
 """One player: stays connected, repeats what was not answered under the same ID, and records all that comes.
 
-A connection that ends is replaced by another under the same instance, which then asks for what it missed of every
-battle that has not ended. So the record of a battle is one unbroken stream, however often the connection breaks.
+A connection that ends is replaced by another, to the next node, under the same instance, which then asks for what it
+missed of every battle that has not ended. So the record of a battle is one unbroken stream, however often the
+connection breaks. After a while the player goes back to its own node, so that the crews stay spread evenly.
 """
 
 import random
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from math import inf
 from typing import Any, Final
 
 import trio
@@ -18,16 +20,19 @@ from gameserver.client.limits import PlayerLimits
 from gameserver.client.player import Event, Player
 from gameserver.codec import encode
 from gameserver.errors import Refused
+from loadtest.handshake import answers
 from loadtest.limits import (
+    AWAY_S,
     COMMAND_DEADLINE_MS,
+    COMMAND_TRIES,
     CONNECT_DEADLINE_MS,
     FOLLOWED_WITHIN_S,
     RECONNECT_PAUSE_MAX_S,
     RETRY_PAUSE_S,
-    TRIES,
 )
 from loadtest.meter import Meter
 from loadtest.recording import Asked, Seen
+from loadtest.seating import Seat, Seating
 from loadtest.swarm import Swarm
 
 LIMITS: Final = PlayerLimits(connect_deadline_ms=CONNECT_DEADLINE_MS, command_deadline_ms=COMMAND_DEADLINE_MS)
@@ -62,8 +67,10 @@ class SimulatedPlayer:
     """`on_play` hears of every event of the player's battles, after it was recorded."""
 
     account: Account
+    seat: Seat
     seen: Seen
     meter: Meter
+    seating: Seating
     on_play: Callable[[Event], None]
     dice: random.Random
     _player: Player | None = None
@@ -77,18 +84,22 @@ class SimulatedPlayer:
 
     # -- the connection -------------------------------------------------------------------------------------------
 
-    async def stay_connected(self, url: str, swarm: Swarm, connecting: trio.CapacityLimiter) -> None:
+    async def stay_connected(self, swarm: Swarm, connecting: trio.CapacityLimiter) -> None:
         """Until cancelled."""
         while True:
             try:
                 async with AsyncExitStack() as stack:
                     async with connecting:
                         opening = swarm.connect(
-                            url, self.account.token, self._instance, on_event=self._record, limits=LIMITS
+                            self.seat.url, self.account.token, self._instance, on_event=self._record, limits=LIMITS
                         )
                         player = await stack.enter_async_context(opening)
                     await self._stay_with(player)
                     self.meter.reconnects += 1
+                    if player.lost is None:
+                        self.seat.go_home()
+                        continue
+                    self.meter.closings[f"{player.lost.code} {player.lost.reason}"] += 1
             except Refused as refused:
                 self.meter.refusals[refused.code] += 1
             except (Disconnected, Unreachable):
@@ -97,17 +108,24 @@ class SimulatedPlayer:
                 self._player = None
                 if self._ready.is_set():
                     self._ready = trio.Event()
+            self.seat.move_on()
             await trio.sleep(self.dice.uniform(0, RECONNECT_PAUSE_MAX_S))
 
     async def _stay_with(self, player: Player) -> None:
-        """Until the connection ends. Raises Refused, Disconnected."""
+        """Until the connection ends, or the player's own node takes it back. Raises Refused, Disconnected."""
         self._player, self._instance = player, player.hello.instance
+        self.seating.names[self.seat.url] = player.hello.node
         for battle_id in tuple(self._following):
             if battle_id in self._following:  # while asking for one, another may have come to its end
                 await self._watch(player, battle_id)
         self._ready.set()
-        async for _ in player.events():  # all of them go to `_record`; this ends with the connection
-            pass
+        while True:
+            with trio.move_on_after(AWAY_S if self.seat.away else inf):
+                async for _ in player.events():  # all of them go to `_record`; this ends with the connection
+                    pass
+                return
+            if await answers(self.seat.home_url):
+                return
 
     def _record(self, event: Event) -> None:
         # An announcement of a battle that one may join is not part of that battle's stream.
@@ -146,8 +164,9 @@ class SimulatedPlayer:
         await self.connected()
         assert self._instance is not None, "connected"
         asked = Asked(self._instance, self._next_id(), battle_id, event)
-        for _ in range(TRIES):
+        for _ in range(COMMAND_TRIES):
             player = await self.connected()
+            crossing = self.seating.crosses(battle_id, self.seat.url)
             try:
                 answer = await player.command(event, {"battleId": battle_id, **payload}, command_id=asked.number)
             except Disconnected:
@@ -156,7 +175,7 @@ class SimulatedPlayer:
                 self._refused(asked, refused)
             else:
                 self.seen.acknowledged.append((asked, answer["seq"]))
-                self.meter.answered(event, due_at)
+                self.meter.answered(event, due_at, crossing=crossing)
                 return int(answer["seq"])
             await trio.sleep(RETRY_PAUSE_S)
         self.meter.unanswered += 1
@@ -189,7 +208,7 @@ class SimulatedPlayer:
         if subscribed and battle_id not in self._heard_over:
             with trio.move_on_after(FOLLOWED_WITHIN_S):
                 await followed.arrived.wait()
-        for _ in range(TRIES):
+        for _ in range(COMMAND_TRIES):
             # A connection that was made since has asked for all that is followed, as its first thing.
             if followed.arrived.is_set() or await self.connected() is not player:
                 return

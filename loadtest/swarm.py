@@ -28,6 +28,7 @@ RECEIVE_BYTES: Final = 65_536
 SOCKETS_AT_ONCE: Final = 128
 """Read before other tasks, those that send commands, get their turn."""
 
+NORMAL: Final = 1000
 ABNORMAL: Final = 1006
 PROTOCOL_ERROR: Final = 1002
 SHORTEST_HEAD: Final = 2
@@ -85,6 +86,7 @@ class Swarm:
         finally:
             del self._wires[sock.fileno()]
             wire.close()
+            player.lose(Disconnected(NORMAL, "left"))
 
 
 class Wire:

@@ -1,16 +1,16 @@
-"""What happens to battles, for listeners outside of the cluster, and for the nodes where a player is connected, too.
+"""What happens to battles, for listeners outside of the cluster; and who has joined, for the other nodes.
 
 The channels `battle:begin`, `battle:join` and `battle:finished` carry the public events of these names, byte for byte
-as clients get them. They come once, from the battle's owner, or never, if nobody listened just then.
+as clients get them. They come once, from the battle's owner, or never, if nobody listened just then. Anybody may
+publish there, so nodes do not listen to them: they tell each other.
 """
 
-from typing import Any, Final
+from typing import Final
 
 from gameserver.actors.ports import Committed
 from gameserver.cluster.links import Links
-from gameserver.cluster.ports import Bus
 from gameserver.cluster.watches import Watches
-from gameserver.codec import decode
+from gameserver.cluster.wire import PlayerJoined
 from gameserver.game.battle import Finished
 from gameserver.game.rules import Begun, Joined
 
@@ -20,21 +20,21 @@ CHANNELS: Final[dict[type, str]] = {Begun: "battle:begin", Joined: "battle:join"
 class LifecycleChannels:
     """One of the audience of all actors' commits (see actors/ports.py)."""
 
-    def __init__(self, bus: Bus, links: Links, watches: Watches) -> None:
+    def __init__(self, links: Links, watches: Watches) -> None:
         self._links, self._watches = links, watches
-        bus.subscribe(CHANNELS[Joined], self._joined)
+        links.on(PlayerJoined, self._joined)
 
     def committed(self, batch: Committed) -> None:
-        for event, line in zip(batch.events, batch.lines, strict=True):
+        for seq, (event, line) in enumerate(zip(batch.events, batch.lines, strict=True), batch.first_seq):
             channel = CHANNELS.get(type(event))
             if channel is not None:
                 self._links.publish(channel, line)
+            if type(event) is Joined:
+                self._links.broadcast(PlayerJoined(batch.actor_id, event.player_id, seq))
 
     def flush(self) -> None:
         """Links send by themselves."""
 
-    def _joined(self, line: bytes) -> None:
-        """Joining subscribes the player's connections on all nodes; those of the battle's owner know already."""
-        event: dict[str, Any] = decode(line)
-        payload = event["payload"]
-        self._watches.subscribe(payload["battleId"], payload["playerId"], event["seq"] - 1)
+    def _joined(self, _: str, joined: PlayerJoined) -> None:
+        """Joining subscribes the player's connections on all nodes."""
+        self._watches.subscribe(joined.battle_id, joined.player_id, joined.seq - 1)

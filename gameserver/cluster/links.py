@@ -53,7 +53,10 @@ class Links:
         self._queues: dict[str, deque[bytes]] = {}
         self._public: deque[tuple[str, bytes]] = deque()
         self._handlers: dict[type, Callable[[str, Any], None]] = {}
+        self._to_tell: list[Callable[[], None]] = []
+        self._under_way = 0
         self._wake = trio.Event()
+        self._idle = trio.lowlevel.ParkingLot()
         self.counters = LinkCounters()
         bus.subscribe(_channel(name), self._hear)
         bus.subscribe(EVERYBODY, self._hear_others)
@@ -64,11 +67,20 @@ class Links:
 
     @property
     def waiting(self) -> int:
-        return sum(len(queue) for queue in self._queues.values()) + len(self._public)
+        return self._under_way + sum(len(queue) for queue in self._queues.values()) + len(self._public)
 
     def on(self, kind: type[T], handler: Callable[[str, T], None]) -> None:
         """Have `handler` called with the sender and each item of this kind. It never blocks and never raises."""
         self._handlers[kind] = handler
+
+    def on_lost(self, callback: Callable[[], None]) -> None:
+        """Have `callback` called when something that was to be sent may not have been; it never blocks."""
+        self._to_tell.append(callback)
+
+    async def said(self) -> None:
+        """Until nothing waits to be sent."""
+        while self.waiting:
+            await self._idle.park()
 
     def send(self, node: str, item: Item) -> bool:
         return self._put(_channel(node), encode_item(item))
@@ -108,11 +120,14 @@ class Links:
             await self._wake.wait()
             self._wake = trio.Event()
             while packets := self._take():
+                self._under_way = len(packets)
                 try:
                     await self._bus.publish(packets)
                 except BusAway as error:
                     log.warning("links.bus_away", error=str(error), dropped=self.waiting)
                     self._drop_all()
+                self._under_way = 0
+            self._idle.unpark_all()
 
     def _take(self) -> list[tuple[str, bytes]]:
         """A packet for each node for which something waits, and what is public."""
@@ -135,6 +150,8 @@ class Links:
         self.counters.dropped += self.waiting
         self._queues.clear()
         self._public.clear()
+        for callback in self._to_tell:
+            callback()
 
     # -- hearing ------------------------------------------------------------------------------------------------------
 

@@ -64,6 +64,7 @@ class Membership:
         self._said: NodeInfo | None = None
         self._look = trio.Event()
         self._seen_at: dict[str, float] = {}
+        self._left: dict[str, str] = {}
         self._reachable = True
         self._keeping = trio.CancelScope()
         self.view = View()
@@ -110,10 +111,11 @@ class Membership:
                 log.warning("membership.leave_unsaid", error=str(error))
 
     def farewell(self, name: str) -> None:
-        """The node has said that it is gone."""
+        """The node has said that it is gone; what it announced before does not bring it back."""
         member = self.view.members.get(name)
         if member is not None:
-            self._seen_at[name] = -inf
+            self._left[name] = member.info.incarnation
+            self._seen_at[name] = trio.current_time() - self._settings.node_ttl_ms / 1000
             self._adopt({**self.view.members, name: Member(member.info, "dead")})
 
     async def _beat(self) -> None:
@@ -147,16 +149,20 @@ class Membership:
         infos = {name: member.info for name, member in self.view.members.items()}
         for each in sightings:
             name = each.info.name
+            if name in self._left and each.info.incarnation in ("", self._left[name]):
+                continue
+            self._left.pop(name, None)
             infos[name] = each.info
             self._seen_at[name] = max(self._seen_at.get(name, -inf), now - each.age_ms / 1000)
         members = {}
         for name, info in sorted(infos.items()):
             silent_ms = (now - self._seen_at[name]) * 1000 if name in self._seen_at else inf
             if silent_ms <= self._settings.forget_ms:
-                members[name] = Member(info, self._status(silent_ms))
+                members[name] = Member(info, "dead" if name in self._left else self._status(silent_ms))
         me = self.me
         members[me.name] = Member(me, "alive")
         self._seen_at = {name: at for name, at in self._seen_at.items() if name in members}
+        self._left = {name: incarnation for name, incarnation in self._left.items() if name in members}
         return members
 
     def _status(self, silent_ms: float) -> Status:

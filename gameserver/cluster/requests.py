@@ -50,6 +50,7 @@ class Requests:
         self._name, self._links, self._owners, self._clock = name, links, owners, clock
         self._settings = settings
         self._asked: dict[int, _Asked] = {}
+        self._on_the_way: dict[str, tuple[str, int]] = {}
         # An answer to an earlier process of this name must not pass for one to this process.
         self._number = clock.now_ms() << 10
         self.counters = RequestCounters()
@@ -70,7 +71,13 @@ class Requests:
             message.reply(self.unreachable(message.actor_id, node))
         elif number:
             self._asked[number] = _Asked(message, node, self._owners.incarnation(node))
+            self._on_the_way[message.actor_id] = node, self._on_the_way.get(message.actor_id, ("", 0))[1] + 1
             self.counters.asked += 1
+
+    def asking(self, actor_id: str) -> str | None:
+        """The node that was asked last for this actor, and has not answered everything: what comes next must not
+        overtake that by another way."""
+        return self._on_the_way.get(actor_id, (None, 0))[0]
 
     def unreachable(self, actor_id: str, node: str | None) -> Refused:
         """The refusal that tells the client where it can go on."""
@@ -104,7 +111,7 @@ class Requests:
         )
 
     def _answered(self, sender: str, response: Response) -> None:
-        asked = self._asked.pop(response.number, None)
+        asked = self._take(response.number)
         if asked is None:
             return
         self.counters.answered += 1
@@ -130,9 +137,17 @@ class Requests:
                 dead.append(number)
         self._fail(dead)
 
+    def _take(self, number: int) -> _Asked | None:
+        asked = self._asked.pop(number, None)
+        if asked is not None:
+            node, count = self._on_the_way.pop(asked.message.actor_id)
+            if count > 1:
+                self._on_the_way[asked.message.actor_id] = node, count - 1
+        return asked
+
     def _fail(self, numbers: Sequence[int]) -> None:
         for number in numbers:
-            asked = self._asked.pop(number, None)
+            asked = self._take(number)
             if asked is not None:
                 self.counters.failed += 1
                 self._owners.forget(asked.message.actor_id)
@@ -147,7 +162,7 @@ class Requests:
                 number, asked = next(iter(self._asked.items()))
                 if asked.message.expires_at > now:
                     break
-                del self._asked[number]
+                self._take(number)
                 self.counters.expired += 1
                 self._owners.forget(asked.message.actor_id)
                 asked.message.reply(Refused("deadline_exceeded"))

@@ -62,6 +62,9 @@ class Router:
     def _target(self, actor_id: str, birth: Birth | None, sender: str | None = None) -> str | None:
         """The node to ask; None if there is none. Not the one that has just sent it here: that does not have it."""
         owners = self._owners
+        asking = self._requests.asking(actor_id)
+        if asking is not None and asking != sender:
+            return asking
         if self._catalog.holds(actor_id):
             return owners.here
         learned = owners.learned(actor_id)

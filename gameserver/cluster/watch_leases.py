@@ -64,7 +64,8 @@ class WatchLeases:
 
 
 class WatchAnswers:
-    """What a node hears when it renews its watches: nothing, if it has seen everything."""
+    """What a node hears when it renews its watches: where the battles are of which it has not seen everything, and
+    which of them are not here. Even if there are none, so that it knows that it was heard."""
 
     def __init__(self, catalog: Catalog, leases: WatchLeases, links: Links) -> None:
         self._catalog, self._leases, self._links = catalog, leases, links
@@ -80,5 +81,4 @@ class WatchAnswers:
             self._leases.grant(battle_id, node)
             if seen_seq < seq:
                 self._links.send(node, Events(battle_id, seq + 1))
-        if not_here:
-            self._links.send(node, NotHere(not_here))
+        self._links.send(node, NotHere(not_here))

@@ -33,6 +33,7 @@ class WatchRenewals:
         self._new: set[str] = set()
         self._lost: set[str] = set()
         self._done: set[str] = set()
+        self._unheard: dict[str, list[str]] = {}
         self._failing = False
         self._wake, self._look = trio.Event(), trio.Event()
         watches.on_first(self._begun)
@@ -57,6 +58,7 @@ class WatchRenewals:
             self._renew([battle_id])
 
     def _not_here(self, node: str, not_here: NotHere) -> None:
+        self._unheard.pop(node, None)
         for battle_id in not_here.battle_ids:
             if self._owners.learned(battle_id) == node:
                 self._owners.forget(battle_id)
@@ -82,9 +84,7 @@ class WatchRenewals:
             self._wake = trio.Event()
             if trio.current_time() >= renew_at:
                 renew_at = trio.current_time() + self._settings.watch_renew_ms / 1000
-                battles = self._watches.battles()
-                self._done &= battles
-                self._renew(battles - self._done)
+                self._renew_all()
             else:
                 self._renew(self._new)
             self._new = set()
@@ -98,8 +98,17 @@ class WatchRenewals:
             self._look = trio.Event()
             await self._look_up()
 
-    def _renew(self, battle_ids: Iterable[str]) -> None:
-        """Of battles that are here nothing can be lost."""
+    def _renew_all(self) -> None:
+        """Where an owner has not even answered the last time, the journal is asked, too."""
+        battles = self._watches.battles()
+        self._done &= battles
+        unheard, self._unheard = self._unheard, {}
+        for battle_ids in unheard.values():
+            self._lost.update(battle_ids)
+        self._unheard = self._renew(battles - self._done)
+
+    def _renew(self, battle_ids: Iterable[str]) -> dict[str, list[str]]:
+        """Say to their owners what is watched, and give it by owner. Of battles that are here nothing can be lost."""
         by_owner: dict[str, list[tuple[str, int]]] = defaultdict(list)
         for battle_id in battle_ids:
             seen_seq = self._watches.seen_seq(battle_id)
@@ -113,6 +122,7 @@ class WatchRenewals:
         for owner, watched in by_owner.items():
             if not self._links.send(owner, Watching(watched)):
                 self._lost.update(battle_id for battle_id, _ in watched)
+        return {owner: [battle_id for battle_id, _ in watched] for owner, watched in by_owner.items()}
 
     async def _look_up(self) -> None:
         """Ask the journal about those of which nobody knows."""

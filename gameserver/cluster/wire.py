@@ -132,6 +132,15 @@ class BattleCreated:
 
 
 @frozen
+class PlayerJoined:
+    """To everybody: the player's connections get the battle's events, from this one on."""
+
+    battle_id: str
+    player_id: str
+    seq: int
+
+
+@frozen
 class LoginRevoked:
     """To everybody: close the connections that were opened under this login."""
 
@@ -156,6 +165,7 @@ Item = (
     | Goodbye
     | OutboxFilled
     | BattleCreated
+    | PlayerJoined
     | LoginRevoked
     | PlayerDisconnected
 )
@@ -203,6 +213,7 @@ _PLAIN: Final[Mapping[str, Callable[..., Item]]] = {
         Goodbye,
         OutboxFilled,
         BattleCreated,
+        PlayerJoined,
         LoginRevoked,
         PlayerDisconnected,
     )
@@ -289,7 +300,7 @@ def _encode_response(response: Response) -> bytes:
     answer = response.answer
     try:
         return pack(["Response", response.number, *_say_answer(answer)])
-    except (TypeError, ValueError, OverflowError):  # a mode's view that is no plain data
+    except (TypeError, ValueError, OverflowError, RecursionError):  # a mode's view that is no plain data
         return pack(["Response", response.number, *_say_answer(Refused("rules_failed"))])
 
 

@@ -176,7 +176,7 @@ class Session:
     def _show(self, number: int, shown: Any) -> None:
         try:
             data = encode({"event": "reply", "id": number, "payload": {"seq": shown.seq, **shown.view}})
-        except (TypeError, ValueError, OverflowError):  # a mode's view that is no plain data
+        except (TypeError, ValueError, OverflowError, RecursionError):  # a mode's view that is no plain data
             self.refuse(number, Refused("rules_failed"))
         else:
             self.queue(text_frame(data))

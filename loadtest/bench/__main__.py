@@ -1,4 +1,5 @@
-"""`make bench`: one node beside a Node.js peer that does the same work, in memory and with a commit per command.
+"""`make bench`: one node beside a Node.js peer that does the same work, in memory and with a commit per command; and
+two nodes beside one, to see what it costs that commands cross from node to node.
 
 All sides in one sitting, one at a time, in turns; one PostgreSQL for all, with the same settings. A run counts only if
 what is on record afterwards equals what was answered, to the command.
@@ -11,78 +12,34 @@ import argparse
 import json
 import resource
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from attrs import asdict, evolve, field, frozen
+from attrs import asdict
 
 from gameserver.errors import GameServerError, StartError
 from gameserver.persistence.embedded_postgres import EmbeddedPostgres
 from gameserver.persistence.embedded_valkey import EmbeddedValkey
-from gameserver.persistence.migrations import migrate
-from loadtest.bench import servers
-from loadtest.bench.battles import prepare, read_stats
-from loadtest.bench.database import fresh_database, on_record, peer_commands
-from loadtest.bench.measure import OURS, PEERS, Load, Measured, run_wsload
+from loadtest.bench.cluster import measure_crossing, measure_moderate
+from loadtest.bench.cluster_table import cluster_tables
+from loadtest.bench.measure import Load, Measured
+from loadtest.bench.sides import HALF, OUR_NODE, PEER_DURABLE, PEER_IN_MEMORY, Bench, say
 from loadtest.bench.table import table
 from loadtest.bench.tools import build_peer, build_wsload
 
 FOLDER: Final = Path(__file__).parents[2] / "build" / "bench"
-HALF: Final = 5
 EXIT_FAILED: Final = 1
 FILES_BESIDES: Final = 200
-OUR_NODE: Final = "this server, durable"
-PEER_IN_MEMORY: Final = "Node.js `ws`, in memory"
-PEER_DURABLE: Final = "Node.js `ws`, a commit per command"
 
-
-@frozen
-class Bench:
-    """Everything that a run needs."""
-
-    load: Load
-    battles: int
-    wsload: Path
-    peer: list[str]
-    postgres_url: str
-    postgres_pid: int
-    redis_url: str
-    folder: Path = field(default=FOLDER)
-
-    def our_node(self) -> Measured:
-        database = fresh_database(self.postgres_url, "bench_ours")
-        migrate(database)
-        paths = self.folder / "paths.tsv"
-        with servers.our_node(database, self.redis_url, self.folder) as node:
-            prepare(node, self.battles, HALF, paths)
-            _say(f"measuring process {node.pid}")
-            before = read_stats(node)["commits"]
-            options = ["--paths", str(paths), *OURS]
-            measured = run_wsload(self.wsload, OUR_NODE, self.load, self._pids(node.pid), options, node.websocket_port)
-            after = read_stats(node)["commits"]
-        record = on_record(database)
-        require_equal(OUR_NODE, measured, record.attacks, record.outcomes, record.distinct)
-        commits = max(1, after["commits"] - before["commits"])
-        return evolve(measured, commands_per_commit=(after["events"] - before["events"]) / commits)
-
-    def peer_in_memory(self) -> Measured:
-        return self._peer(PEER_IN_MEMORY, None)
-
-    def peer_durable(self) -> Measured:
-        database = fresh_database(self.postgres_url, "bench_peer")
-        measured = self._peer(PEER_DURABLE, database)
-        require_equal(PEER_DURABLE, measured, peer_commands(database))
-        return measured
-
-    def _peer(self, side: str, database: str | None) -> Measured:
-        path = f"/ws?battle={{i%{self.battles}}}&player=p{{i}}"
-        with servers.peer(self.peer, database, self.folder) as peer:
-            _say(f"measuring process {peer.pid}")
-            return run_wsload(self.wsload, side, self.load, self._pids(peer.pid), ["--path", path, *PEERS], peer.port)
-
-    def _pids(self, server: int) -> list[str]:
-        return [str(server), f"{self.postgres_pid}+"]
+SELECTIONS: Final = {
+    "all": ("ours", "memory", "durable", "crossing", "moderate"),
+    "ours": ("ours",),
+    "memory": ("memory",),
+    "durable": ("durable",),
+    "cluster": ("ours", "crossing", "moderate"),
+}
+ON_ONE_NODE: Final = (OUR_NODE, PEER_IN_MEMORY, PEER_DURABLE)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -98,40 +55,43 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> None:
     load = Load(options.battles * HALF * 2, options.warmup, options.seconds)
+    selected = SELECTIONS[options.only]
     _allow_open_files(load.connections)
     FOLDER.mkdir(parents=True, exist_ok=True)
-    wsload, peer = build_wsload(FOLDER), build_peer(FOLDER)
+    wsload = build_wsload(FOLDER)
+    peer = build_peer(FOLDER) if {"memory", "durable"} & set(selected) else []
     postgres, valkey = EmbeddedPostgres(FOLDER), EmbeddedValkey(FOLDER)
     with postgres as postgres_url, valkey as redis_url:
-        bench = Bench(load, options.battles, wsload, peer, postgres_url, postgres.pid, redis_url)
-        runs = _rounds(bench, options.rounds, options.only)
-    result = table(runs, runs[0].side, load, options.battles)
-    lines = [json.dumps(asdict(run)) for run in runs]
-    (FOLDER / "runs.jsonl").write_text("\n".join(lines) + "\n")
-    (FOLDER / "result.md").write_text(result + "\n")
-    print(result)
-    _say(f"written to {FOLDER}")
+        bench = Bench(load, options.battles, wsload, peer, postgres_url, postgres.pid, redis_url, valkey.pid, FOLDER)
+        runs = _rounds(bench, options.rounds, selected, options.rate)
+    _write(runs, load, options)
 
 
-def _rounds(bench: Bench, rounds: int, only: str | None) -> list[Measured]:
-    sides: Mapping[str, Callable[[], Measured]] = {
-        "ours": bench.our_node,
-        "memory": bench.peer_in_memory,
-        "durable": bench.peer_durable,
+def _rounds(bench: Bench, rounds: int, selected: Sequence[str], rate: float) -> list[Measured]:
+    sides: Mapping[str, Callable[[], list[Measured]]] = {
+        "ours": lambda: [bench.our_node()],
+        "memory": lambda: [bench.peer_in_memory()],
+        "durable": lambda: [bench.peer_durable()],
+        "crossing": lambda: [measure_crossing(bench)],
+        "moderate": lambda: measure_moderate(bench, rate),
     }
     runs = []
     for number in range(1, rounds + 1):
-        for name, measure in sides.items():
-            if only in (None, name):
-                run = measure()
+        for name in selected:
+            for run in sides[name]():
                 runs.append(run)
-                _say(f"round {number} of {rounds}: {run.side}: {run.commands_per_s:,.0f} commands/s")
+                say(f"round {number} of {rounds}: {run.side}: {run.commands_per_s:,.0f} commands/s")
     return runs
 
 
-def require_equal(side: str, measured: Measured, *on_record: int) -> None:
-    if any(count != measured.replies_total for count in on_record):
-        raise StartError(f"{side}: {measured.replies_total} replies, but on record {', '.join(map(str, on_record))}")
+def _write(runs: Sequence[Measured], load: Load, options: argparse.Namespace) -> None:
+    on_one_node = [run for run in runs if run.side in ON_ONE_NODE]
+    tables = [table(on_one_node, on_one_node[0].side, load, options.battles), cluster_tables(runs, options.rate)]
+    result = "\n\n".join(filter(None, tables))
+    (FOLDER / "runs.jsonl").write_text("\n".join(json.dumps(asdict(run)) for run in runs) + "\n")
+    (FOLDER / "result.md").write_text(result + "\n")
+    print(result)
+    say(f"written to {FOLDER}")
 
 
 def _allow_open_files(connections: int) -> None:
@@ -152,12 +112,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--seconds", type=float, default=6, help="measured time of a run (default: 6)")
     parser.add_argument("--warmup", type=float, default=2, help="time under load before it, in seconds (default: 2)")
-    parser.add_argument("--only", choices=("ours", "memory", "durable"), help="measure one side alone")
+    parser.add_argument("--rate", type=float, default=400, help="moderate load, in commands/s (default: 400)")
+    parser.add_argument(
+        "--only", choices=SELECTIONS, default="all", help="one side alone; cluster: two nodes beside one"
+    )
     return parser
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -7,18 +7,21 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from attrs import frozen
 
+from gameserver.codec import decode
 from gameserver.errors import StartError
 from gameserver.node_process import is_ready
 
 START_DEADLINE_S: Final = 30.0
 STOP_DEADLINE_S: Final = 20.0
 POLL_S: Final = 0.05
+READ_TIMEOUT_S: Final = 5.0
 LOOPBACK: Final = "127.0.0.1"
 RULES: Final = Path(__file__).with_name("rules.py")
 
@@ -47,15 +50,27 @@ class Peer:
 
 
 @contextlib.contextmanager
-def our_node(database_url: str, redis_url: str, folder: Path) -> Iterator[OurNode]:
-    """Raises StartError; what the node logged is then in folder/node.log."""
-    http, websocket, admin = _free_ports(3)
+def our_nodes(count: int, database_url: str, redis_url: str, folder: Path) -> Iterator[list[OurNode]]:
+    """So many nodes, ready and in sight of each other. Raises StartError; their logs are folder/node-0.log, …"""
     token = secrets.token_urlsafe(32)
+    with contextlib.ExitStack() as stack:
+        nodes = [
+            stack.enter_context(_our_node(number, database_url, redis_url, folder, token)) for number in range(count)
+        ]
+        _wait_until_met(nodes, folder)
+        yield nodes
+
+
+@contextlib.contextmanager
+def _our_node(number: int, database_url: str, redis_url: str, folder: Path, token: str) -> Iterator[OurNode]:
+    http, websocket, admin = _free_ports(3)
+    log = folder / f"node-{number}.log"
     environment = {
         **_environment(),
         **LOOSE,
         "DATABASE_URL": database_url,
         "REDIS_URL": redis_url,
+        "GAMESERVER_NODE_NAME": f"bench-{number}",
         "GAMESERVER_NODE_DATA_DIR": str(folder),
         "GAMESERVER_NODE_LOG_LEVEL": "warning",
         "GAMESERVER_HTTP_PORT": str(http),
@@ -64,9 +79,29 @@ def our_node(database_url: str, redis_url: str, folder: Path) -> Iterator[OurNod
         "GAMESERVER_ADMIN_TOKEN": token,
     }
     command = [sys.executable, "-m", "gameserver", "node", "--rules", str(RULES)]
-    with _child(command, environment, folder / "node.log") as process:
-        _wait(process, lambda: is_ready(LOOPBACK, http), folder / "node.log")
+    with _child(command, environment, log) as process:
+        _wait(process, lambda: is_ready(LOOPBACK, http), log)
         yield OurNode(process.pid, f"http://{LOOPBACK}:{http}", f"http://{LOOPBACK}:{admin}", token, websocket)
+
+
+def _wait_until_met(nodes: Sequence[OurNode], folder: Path) -> None:
+    """Until each of them gives actors a place on all of them."""
+    give_up_at = time.monotonic() + START_DEADLINE_S
+    while any(_in_sight(node) != len(nodes) for node in nodes):
+        if time.monotonic() > give_up_at:
+            raise StartError(f"the nodes did not find each other; their logs are in {folder}")
+        time.sleep(POLL_S)
+
+
+def _in_sight(node: OurNode) -> int:
+    """How many nodes it knows that own actors, and have a WebSocket edge."""
+    request = urllib.request.Request(  # noqa: S310 - an HTTP URL of ours
+        f"{node.admin_url}/admin/nodes", headers={"Authorization": f"Bearer {node.admin_token}"}
+    )
+    with contextlib.suppress(OSError), urllib.request.urlopen(request, timeout=READ_TIMEOUT_S) as answer:  # noqa: S310
+        nodes = decode(answer.read())["nodes"]
+        return sum(each["status"] == "alive" and each["owning"] and bool(each["websocket_url"]) for each in nodes)
+    return 0
 
 
 @contextlib.contextmanager

@@ -22,7 +22,8 @@ def table(runs: Sequence[Measured], ours: str, load: Load, battles: int) -> str:
     )
     ours_rate = _median(by_side[ours], _commands)
     rows = [_row(side, by_side[side], ours_rate) for side in sides]
-    return "\n".join([head, *rows, "", _conditions(runs, load, battles)])
+    versions = f"Python {platform.python_version()}" + (f", Node.js {node_version()}" if sides != [ours] else "")
+    return "\n".join([head, *rows, "", _conditions(runs, load, battles, versions)])
 
 
 def _row(side: str, runs: Sequence[Measured], ours_rate: float) -> str:
@@ -41,13 +42,13 @@ def _row(side: str, runs: Sequence[Measured], ours_rate: float) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _conditions(runs: Sequence[Measured], load: Load, battles: int) -> str:
+def _conditions(runs: Sequence[Measured], load: Load, battles: int, versions: str) -> str:
     rounds = max(sum(run.side == side for run in runs) for side in {run.side for run in runs})
     client = max(run.client_cores for run in runs)
     return (
         f"{load.connections:,} connections in {battles} battles, each with one command in flight; medians of {rounds} "
-        f"alternating rounds of {load.seconds:g} s (least–most). {_machine()}, Python {platform.python_version()}, "  # noqa: RUF001
-        f"Node.js {node_version()}, {datetime.now(UTC):%Y-%m-%d}. "
+        f"alternating rounds of {load.seconds:g} s (least–most). {_machine()}, {versions}, "  # noqa: RUF001
+        f"{datetime.now(UTC):%Y-%m-%d}. "
         f"The load generator took up to {client:.0%} of a core of the same machine."
     )
 
