@@ -78,10 +78,12 @@ async def _run_until_signal(settings: Settings, rules: list[Rules]) -> None:
 async def open_node(settings: Settings, rules: list[Rules]) -> AsyncIterator[Node]:
     """A node that is ready to play; stopped in order at the end. Raises ConfigError, StartError."""
     clock = CorrectedClock()
+    # Without the role a lease protects nothing: what an earlier process of this name owned is free for the others.
+    takes_actors = "actors" in settings.node.roles
     async with (
         open_bridge() as bridge,
         open_postgres(bridge, settings.postgres, settings.node.name, settings.node.start_deadline_ms) as postgres,
-        open_postgres_leases(postgres, settings.node.lease_ms) as leases,
+        open_postgres_leases(postgres, settings.node.lease_ms if takes_actors else 0) as leases,
         trio.open_nursery() as nursery,
     ):
         keeper = LeaseKeeper(leases, clock, settings.node)

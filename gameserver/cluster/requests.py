@@ -140,17 +140,22 @@ class Requests:
     def _take(self, number: int) -> _Asked | None:
         asked = self._asked.pop(number, None)
         if asked is not None:
-            node, count = self._on_the_way.pop(asked.message.actor_id)
+            node, count = self._on_the_way.pop(asked.message.actor_id, ("", 0))
             if count > 1:
                 self._on_the_way[asked.message.actor_id] = node, count - 1
         return asked
+
+    def _doubt(self, asked: _Asked) -> None:
+        """It was not answered: whatever we believed of the actor's owner may be wrong."""
+        self._on_the_way.pop(asked.message.actor_id, None)
+        self._owners.forget(asked.message.actor_id)
 
     def _fail(self, numbers: Sequence[int]) -> None:
         for number in numbers:
             asked = self._take(number)
             if asked is not None:
                 self.counters.failed += 1
-                self._owners.forget(asked.message.actor_id)
+                self._doubt(asked)
                 asked.message.reply(self.unreachable(asked.message.actor_id, asked.node))
 
     async def run(self) -> None:
@@ -164,5 +169,5 @@ class Requests:
                     break
                 self._take(number)
                 self.counters.expired += 1
-                self._owners.forget(asked.message.actor_id)
+                self._doubt(asked)
                 asked.message.reply(Refused("deadline_exceeded"))

@@ -1,0 +1,426 @@
+"""Actors move to where placement wants them, and nobody who plays loses anything by it."""
+
+import pytest
+import trio
+
+from gameserver.actors.messages import Show
+from gameserver.actors.ports import Accepted
+from gameserver.cluster.placement import place
+from gameserver.cluster.ports import NodeInfo
+from gameserver.cluster.wire import Goodbye
+from gameserver.errors import Refused, StorageUnavailable
+from tests.actors.node import answers
+from tests.cluster.cluster_ports import LOST
+from tests.cluster.cluster_stage import clustered, id_placed
+
+AB, ABC = ("node-a", "node-b"), ("node-a", "node-b", "node-c")
+SETTLED_S = 3.5
+"""A beat, the time that a view must stand still, and a little for the hand-over itself."""
+
+
+def moving(cluster, to="node-c"):
+    """An ID that is node-a's until that other node comes."""
+    taken = set(cluster.store.actors)
+    return id_placed(to, [*(node.name for node in cluster.living), to], taken)
+
+
+class Hit:
+    """A command that is sent again until it is answered for good."""
+
+    def __init__(self, node, battle, number, what="hit"):
+        self.node, self.battle, self.number, self.what = node, battle, number, what
+        self.answers = []
+
+    async def run(self):
+        for _ in range(60):
+            answer = await self.node.do(self.battle, self.what, self.number).answer()
+            if not (isinstance(answer, Refused) and answer.retryable):
+                self.answers.append(answer)
+                return
+            await trio.sleep(0.2)
+
+
+async def gives(node, actor_id, to):
+    """As it does by itself when the view has changed."""
+    limit = trio.CapacityLimiter(1)
+    await limit.acquire_on_behalf_of(actor_id)
+    await node.core.hand_over._hand_over(actor_id, to, limit)
+
+
+async def play_on(cluster, battle, vias, seconds):
+    """Each of these nodes hits once in a while, one command after the other, and none is given up."""
+    counts = dict.fromkeys(vias, 0)
+    until = trio.current_time() + seconds
+
+    async def play(via):
+        number = 0
+        while trio.current_time() < until:
+            number += 1
+            hit = Hit(cluster[via], battle, number, f"{via} {number}")
+            await hit.run()
+            assert [type(answer) for answer in hit.answers] == [Accepted], f"{hit.what}: {hit.answers}"
+            counts[via] = number
+            await trio.sleep(0.05)
+
+    async with trio.open_nursery() as nursery:
+        for via in vias:
+            nursery.start_soon(play, via)
+    return counts
+
+
+async def ran_once(cluster, battle, counts):
+    """What was accepted has been run once each, in each sender's order."""
+    done = await cluster.living[0].done(battle)
+    for via, count in counts.items():
+        assert [what for what in done if what.startswith(via)] == [f"{via} {number}" for number in range(1, count + 1)]
+    assert len(done) == sum(counts.values())
+
+
+async def test_when_a_node_comes_it_gets_its_actors_and_each_epoch_rises_by_one(autojump_clock):
+    async with clustered(*AB) as cluster:
+        battles = [await cluster.battle(moving(cluster)) for _ in range(6)]
+        battles += [await cluster.battle(id_placed("node-a", ABC, cluster.store.actors)) for _ in range(6)]
+        before = {battle: (cluster.store.epoch(battle), cluster.holders(battle)) for battle in battles}
+        await cluster.start("node-c")
+        await trio.sleep(SETTLED_S)
+        for battle in battles:
+            await cluster["node-a"].ask(battle, Show())
+            epoch, holders = before[battle]
+            moved = place(battle, ABC) == "node-c"
+            assert cluster.holders(battle) == (["node-c"] if moved else holders)
+            assert cluster.store.epoch(battle) == (epoch + 1 if moved else epoch)
+
+
+async def test_a_new_node_keeps_what_it_was_given_though_it_believed_that_the_giver_had_it(autojump_clock):
+    async with clustered(*AB) as cluster:
+        battle = await cluster.battle(moving(cluster))
+        c = await cluster.start("node-c")
+        eve = await c.watcher(battle)
+        await c.do(battle, "timer", ms=60_000).answer()
+        epoch = cluster.store.epoch(battle)
+        await trio.sleep(SETTLED_S)
+        assert cluster.holders(battle) == ["node-c"]
+        await cluster["node-a"].do(battle).answer()
+        await cluster["node-b"].do(battle).answer()
+        assert cluster.holders(battle) == ["node-c"]
+        assert cluster.store.epoch(battle) == epoch + 1
+        await cluster.settle()
+        assert eve.has_seen(battle) == cluster.last_seq(battle)
+
+
+async def test_commands_during_a_hand_over_all_run_once_and_in_their_order(autojump_clock):
+    async with clustered(*AB) as cluster:
+        battle = await cluster.battle(moving(cluster))
+        await cluster.start("node-c")
+        for node in cluster.living:
+            node.storage.latency_s = 0.05
+        counts = await play_on(cluster, battle, ABC, SETTLED_S + 1)
+        assert cluster.holders(battle) == ["node-c"]
+        await ran_once(cluster, battle, counts)
+        for node in cluster.living:
+            node.storage.latency_s = 0
+
+
+async def test_commands_that_wait_while_an_actor_is_handed_over_are_answered_by_the_new_owner(autojump_clock):
+    async with clustered(*AB) as cluster:
+        a = cluster["node-a"]
+        battle = await cluster.battle(cluster.id_on("node-a"))
+        with a.journal.holding() as held:
+            a.do(battle)
+            await held.arrived.wait()
+            cluster.nursery.start_soon(a.core.catalog.hand_over, battle, "node-b")
+            await trio.sleep(0.1)
+            waiting = [cluster[name].do(battle) for name in AB for _ in range(5)]
+            await trio.sleep(0.1)
+            assert not any(each.answered for each in waiting)
+        assert all(isinstance(answer, Accepted) for answer in await answers(waiting))
+        assert cluster.holders(battle) == ["node-b"]
+        assert await a.done(battle) == ["hit"] * 11
+
+
+async def test_what_a_client_sends_during_a_hand_over_is_not_overtaken_by_what_it_sends_next(autojump_clock):
+    """The giver is slow to pass on what waited; meanwhile the sender hears of the new owner, and goes there itself."""
+    async with clustered(*AB) as cluster:
+        b, taken = cluster["node-b"], set()
+        while place(battle := id_placed("node-b", AB, taken), ABC) != "node-c":
+            taken.add(battle)
+        await cluster.battle(battle)
+        c = await cluster.start("node-c")
+        await trio.sleep(1)
+        ann = await cluster["node-a"].watcher(battle, "ann")
+        await ann.answer(ann.do(battle))
+        cluster.hub.rule = lambda sender, to, _items: 0.3 if (sender, to) == ("node-b", "node-c") else 0.0
+        with b.journal.holding() as held:
+            b.do(battle)
+            await held.arrived.wait()
+            cluster.nursery.start_soon(gives, b, battle, "node-c")
+            await trio.sleep(0.01)
+            first = ann.do(battle)
+            await trio.sleep(0.01)
+        await trio.sleep(0.01)
+        assert isinstance(await c.do(battle).answer(), Accepted)
+        second = ann.do(battle)
+        answers_to_ann = [await ann.answer(number) for number in (first, second)]
+        assert [answer["event"] for answer in answers_to_ann] == ["reply", "reply"], answers_to_ann
+        cluster.hub.rule = lambda *_: 0.0
+
+
+async def test_a_node_that_stops_says_goodbye(autojump_clock):
+    async with clustered(*AB) as cluster:
+        await cluster["node-b"].stop()
+        assert cluster.hub.heard_items(Goodbye, sender="node-b", to="node-a")
+        assert cluster["node-a"].sees()["node-b"] == "dead"
+
+
+async def test_timers_go_on_at_the_new_owner(autojump_clock):
+    async with clustered(*AB) as cluster:
+        battle = await cluster.battle(moving(cluster))
+        await cluster["node-a"].do(battle, "timer", ms=6_500).answer()
+        await cluster.start("node-c")
+        await trio.sleep(SETTLED_S)
+        assert cluster.holders(battle) == ["node-c"]
+        await trio.sleep(3.1)
+        fired = (await cluster["node-a"].ask(battle, Show())).view["play"]["fired"]
+        assert len(fired) == 1
+        assert fired[0] < 100
+
+
+async def test_a_timer_that_was_set_while_the_hand_over_waited_goes_on_at_the_new_owner(autojump_clock):
+    async with clustered(*AB) as cluster:
+        a = cluster["node-a"]
+        battle = await cluster.battle(cluster.id_on("node-a"))
+        await trio.sleep(1)
+        with a.journal.holding() as held:
+            set_it = a.do(battle, "timer", ms=2_000)
+            cluster.nursery.start_soon(gives, a, battle, "node-b")
+            await held.arrived.wait()
+        assert isinstance(await set_it.answer(), Accepted)
+        await trio.sleep(2.1)
+        fired = (await a.ask(battle, Show())).view["play"]["fired"]
+        assert fired
+        assert fired[0] < 100
+
+
+async def test_nodes_whose_views_differ_do_not_push_actors_to_and_fro(autojump_clock):
+    """Each of the two thinks that it is alone with a third one, which is not there."""
+    async with clustered(*AB) as cluster:
+        battles = [await cluster.battle(cluster.id_on(name)) for name in AB for _ in range(3)]
+        ghost = NodeInfo("node-z", "1", ("actors",), True, "", "", "", cluster["node-a"].core.kinds.rules)
+        epochs = {battle: cluster.store.epoch(battle) for battle in battles}
+        for _ in range(10):  # the one sees it, the other does not
+            await cluster["node-a"].directory.meet(ghost)
+            cluster["node-b"].directory.away = True
+            await play_on(cluster, battles[0], AB, 1)
+        await trio.sleep(SETTLED_S)
+        assert all(cluster.store.epoch(battle) <= epochs[battle] + 2 for battle in battles)
+        cluster["node-b"].directory.away = False
+
+
+async def test_a_view_that_changes_all_the_time_moves_nothing_before_it_stands_still(autojump_clock):
+    async with clustered(*AB) as cluster:
+        battle = await cluster.battle(moving(cluster))
+        for number in range(4):
+            await cluster.start("node-c")
+            await trio.sleep(1)
+            assert cluster.holders(battle) != ["node-c"], number
+            await cluster["node-c"].kill(lease_ends=True)
+            await trio.sleep(2.6)
+        counts = await play_on(cluster, battle, AB, 1)
+        await ran_once(cluster, battle, counts)
+
+
+@pytest.mark.parametrize("lands", [True, False])
+async def test_a_commit_whose_outcome_is_unknown_in_the_middle(autojump_clock, lands):
+    async with clustered(*AB) as cluster:
+        a = cluster["node-a"]
+        battle = await cluster.battle(moving(cluster))
+        owner = cluster[cluster.holders(battle)[0]]
+        await cluster.start("node-c")
+        eve = await a.watcher(battle)
+        await trio.sleep(1)
+        owner.journal.lose_next(lands=lands)
+        lost = owner.do(battle, "lost", 1)
+        cluster.nursery.start_soon(gives, owner, battle, "node-c")
+        assert await lost.code() == "outcome_unknown"
+        assert isinstance(await owner.do(battle, "lost", 1).answer(), Accepted)
+        assert await a.done(battle) == ["lost"]
+        assert cluster.holders(battle) == ["node-c"]
+        await trio.sleep(2)
+        assert eve.has_seen(battle) == cluster.last_seq(battle)
+
+
+async def test_a_commit_that_fails_in_the_middle(autojump_clock):
+    async with clustered(*AB, postgres={"commit_deadline_ms": 10}) as cluster:
+        a = cluster["node-a"]
+        battle = await cluster.battle(cluster.id_on("node-a"))
+        a.journal.fail_next(StorageUnavailable("away"))
+        a.journal.fail_next(StorageUnavailable("away"))
+        failed = a.do(battle, "failed", 1)
+        cluster.nursery.start_soon(a.core.catalog.hand_over, battle, "node-b")
+        assert await failed.code() == "storage_unavailable"
+        await cluster.settle()
+        a.cluster.owners.learn(battle, "node-b")
+        assert isinstance(await a.do(battle, "again", 1).answer(), Accepted)
+        assert cluster.holders(battle) == ["node-b"]
+        assert await a.done(battle) == ["again"]
+
+
+async def test_a_target_that_dies_in_the_middle_costs_a_retry(autojump_clock):
+    async with clustered(*AB) as cluster:
+        battle = await cluster.battle(moving(cluster))
+        await cluster.start("node-c")
+        eve = await cluster["node-a"].watcher(battle)
+
+        async def die():
+            await cluster.eventually(lambda: cluster.store.owner(battle) is None)
+            await cluster["node-c"].kill()
+
+        cluster.nursery.start_soon(die)
+        counts = await play_on(cluster, battle, AB, 18)
+        assert not cluster["node-c"].alive
+        await ran_once(cluster, battle, counts)
+        assert eve.has_seen(battle) == cluster.last_seq(battle)
+
+
+async def test_storage_that_is_away_in_the_middle_loses_nothing(autojump_clock):
+    async with clustered(*AB) as cluster:
+        battle = await cluster.battle(moving(cluster))
+        await cluster.start("node-c")
+
+        async def go_away():
+            await trio.sleep(1.9)
+            for node in cluster.living:
+                node.storage.away = True
+            await trio.sleep(3)
+            for node in cluster.living:
+                node.storage.away = False
+
+        cluster.nursery.start_soon(go_away)
+        counts = await play_on(cluster, battle, ABC, 9)
+        await ran_once(cluster, battle, counts)
+        assert len(cluster.holders(battle)) == 1
+
+
+async def test_an_actor_that_crashes_in_the_middle_is_handed_over_all_the_same(autojump_clock):
+    async with clustered(*AB) as cluster:
+        a = cluster["node-a"]
+        battle = await cluster.battle(cluster.id_on("node-a"))
+        await a.do(battle).answer()
+        crash = a.do(battle, "raise in apply")
+        behind = cluster["node-b"].do(battle)
+        cluster.nursery.start_soon(a.core.catalog.hand_over, battle, "node-b")
+        assert isinstance(await crash.answer(), Refused)
+        await trio.sleep(3)
+        assert behind.answered
+        assert cluster.holders(battle) in ([], ["node-b"])
+        a.cluster.owners.learn(battle, "node-b")
+        assert await a.done(battle) == ["hit"] * (2 if isinstance(await behind.answer(), Accepted) else 1)
+        assert cluster.holders(battle) == ["node-b"]
+
+
+async def test_a_lease_that_ends_in_the_middle_leaves_one_owner(autojump_clock):
+    async with clustered(*AB) as cluster:
+        a = cluster["node-a"]
+        battle = await cluster.battle(cluster.id_on("node-a"))
+        with a.journal.holding():
+            on_its_way = a.do(battle, "late", 1)
+            await cluster.settle()
+            cluster.nursery.start_soon(a.core.catalog.hand_over, battle, "node-b")
+            await cluster.settle()
+            a.core.catalog.drop_all()
+            a.end_lease()
+            counts = await play_on(cluster, battle, ("node-b",), 4)
+        assert not isinstance(await on_its_way.answer(), Accepted)
+        await ran_once(cluster, battle, counts)
+
+
+async def test_a_node_that_stops_hands_over_everything_and_who_plays_goes_on(autojump_clock):
+    async with clustered(*ABC) as cluster:
+        battles = [await cluster.battle(cluster.id_on("node-b")) for _ in range(5)]
+        watchers = [await cluster["node-a"].watcher(battle) for battle in battles]
+        epochs = {battle: cluster.store.epoch(battle) for battle in battles}
+
+        async def stop():
+            await trio.sleep(1)
+            await cluster["node-b"].stop()
+
+        cluster.nursery.start_soon(stop)
+        counts = await play_on(cluster, battles[0], ("node-a", "node-c"), 4)
+        await ran_once(cluster, battles[0], counts)
+        for battle, eve in zip(battles, watchers, strict=True):
+            await cluster["node-a"].do(battle).answer()
+            await cluster.settle()
+            assert eve.has_seen(battle) == cluster.last_seq(battle)
+            assert cluster.holders(battle) == [place(battle, ["node-a", "node-c"])]
+            assert cluster.store.epoch(battle) == epochs[battle] + 1
+
+
+async def test_a_node_that_stops_while_the_directory_is_away_costs_retries_at_most(autojump_clock):
+    async with clustered(*ABC) as cluster:
+        battle = await cluster.battle(cluster.id_on("node-b"))
+        cluster.board.away = True
+
+        async def stop():
+            await trio.sleep(1)
+            await cluster["node-b"].stop()
+
+        cluster.nursery.start_soon(stop)
+        counts = await play_on(cluster, battle, ("node-a", "node-c"), 8)
+        await ran_once(cluster, battle, counts)
+        cluster.board.away = False
+
+
+async def test_a_node_that_stops_while_the_bus_is_away_leaves_its_actors_to_whoever_asks(autojump_clock):
+    async with clustered(*AB) as cluster:
+        battle = await cluster.battle(cluster.id_on("node-b"))
+        cluster.hub.cut()
+        await cluster["node-b"].stop()
+        counts = await play_on(cluster, battle, ("node-a",), 12)
+        await ran_once(cluster, battle, counts)
+        assert cluster.holders(battle) == ["node-a"]
+        cluster.hub.heal()
+
+
+async def test_lost_words_between_giver_and_taker_cost_a_retry_at_most(autojump_clock):
+    async with clustered(*AB) as cluster:
+        battle = await cluster.battle(moving(cluster))
+        await cluster.start("node-c")
+        lossy = {"lost": 0}
+
+        def rule(_sender, _to, _items):
+            lossy["lost"] += 1
+            return LOST if lossy["lost"] % 3 == 0 else 0.0
+
+        cluster.hub.rule = rule
+        counts = await play_on(cluster, battle, ("node-a",), 20)
+        cluster.hub.rule = lambda *_: 0.0
+        await ran_once(cluster, battle, counts)
+        assert cluster.holders(battle) == ["node-c"]
+
+
+async def test_many_actors_are_handed_over_a_few_at_a_time(autojump_clock):
+    async with clustered(*AB, cluster={"hand_over_limit": 3}) as cluster:
+        battles = [await cluster.battle(moving(cluster)) for _ in range(30)]
+        at_once, most = set(), []
+        for node in cluster.living:
+            node.core.catalog.hand_over = counting(node.core.catalog.hand_over, at_once, most)
+            node.storage.latency_s = 0.05
+        await cluster.start("node-c")
+        await trio.sleep(SETTLED_S + 2)
+        for node in cluster.living:
+            node.storage.latency_s = 0
+        assert {place(battle, ABC) for battle in battles} == {"node-c"}
+        assert not any(cluster[name].holds(battle) for name in AB for battle in battles)
+        assert 1 < max(most) <= 6, "three for each of the two"
+
+
+def counting(hand_over, at_once, most):
+    async def counted(actor_id, to):
+        at_once.add(actor_id)
+        most.append(len(at_once))
+        try:
+            return await hand_over(actor_id, to)
+        finally:
+            at_once.discard(actor_id)
+
+    return counted

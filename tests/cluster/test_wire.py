@@ -1,0 +1,251 @@
+"""Whatever one node says another one hears, exactly; and what is no packet costs one line in the log."""
+
+import msgspec
+import pytest
+from attrs import evolve, fields
+from hypothesis import given
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+from gameserver.actors.messages import Birth, Inspect, Play, Show, Wake
+from gameserver.actors.ports import Accepted, Committed, Shown
+from gameserver.cluster import wire
+from gameserver.cluster.links import Links
+from gameserver.config import ClusterSettings
+from gameserver.errors import CODES, Refused
+from gameserver.game import commands
+from gameserver.game.battle import Finished
+from gameserver.game.machine import IntentionSettled
+from gameserver.game.rules import Joined
+from gameserver.ids import CommandId, IdempotencyKey
+from tests.contracts.memory_bus import MemoryBus, MemoryHub
+
+texts = st.text()
+numbers = st.integers(0, 2**63 - 1)
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | texts,
+    lambda inner: st.lists(inner) | st.dictionaries(texts, inner),
+    max_leaves=10,
+)
+identities = st.none() | st.builds(CommandId, texts, numbers, numbers) | st.builds(IdempotencyKey, texts, texts, texts)
+asked = (
+    st.builds(Play, texts, st.binary(), texts)
+    | st.builds(Show, st.none() | texts)
+    | st.builds(Inspect)
+    | st.builds(Wake)
+    | st.builds(IntentionSettled, texts, st.none() | texts)
+    | st.one_of(*(st.from_type(wire._COMMANDS[name]) for name in sorted(wire._COMMANDS)))
+)
+requests = st.builds(
+    wire.Request,
+    origin=texts,
+    number=numbers,
+    hops=numbers,
+    expires_at_ms=numbers,
+    watching=st.booleans(),
+    actor_id=texts,
+    command=asked,
+    identity=identities,
+    birth=st.none() | st.builds(Birth, texts, texts),
+)
+refusals = st.builds(
+    Refused,
+    st.sampled_from(sorted(CODES)) | texts,
+    texts.filter(bool),
+    retry_after_ms=st.none() | numbers,
+    websocket_url=st.none() | texts,
+)
+answers = (
+    st.builds(Accepted, numbers, st.none() | st.binary()) | st.builds(Shown, numbers, st.dictionaries(texts, plain))
+) | refusals
+plain_items = (
+    st.builds(wire.Events, texts, numbers, st.lists(st.binary()), st.lists(st.tuples(numbers, texts)), st.booleans())
+    | st.builds(wire.Watching, st.lists(st.tuples(texts, numbers)))
+    | st.builds(wire.NotHere, st.lists(texts))
+    | st.builds(wire.Activated, texts, numbers)
+    | st.builds(wire.Look)
+    | st.builds(wire.Goodbye)
+    | st.builds(wire.OutboxFilled)
+    | st.builds(wire.BattleCreated, texts, st.lists(texts), st.dictionaries(texts, plain))
+    | st.builds(wire.LoginRevoked, texts)
+    | st.builds(wire.PlayerDisconnected, texts)
+)
+
+
+def travelled(*items):
+    """What the receiver makes of these items of one packet."""
+    sender, heard = wire.decode_packet(wire.join_items("node-a", [wire.encode_item(item) for item in items]))
+    assert sender == "node-a"
+    return heard
+
+
+def said(answer):
+    """What there is to compare of an answer; refusals are exceptions."""
+    if isinstance(answer, Refused):
+        return answer.code, answer.message, answer.retry_after_ms, answer.websocket_url
+    return type(answer), *(getattr(answer, each.name) for each in fields(type(answer)))
+
+
+@given(st.lists(requests | plain_items, max_size=4))
+def test_every_item_arrives_as_it_was_said_and_in_order(items):
+    assert travelled(*items) == items
+
+
+@given(numbers, answers)
+def test_every_answer_arrives_as_it_was_given(number, answer):
+    (response,) = travelled(wire.Response(number, answer))
+    assert response.number == number
+    assert said(response.answer) == said(answer)
+
+
+def test_every_kind_of_command_that_actors_take_travels():
+    taken = {cls for cls in vars(commands).values() if isinstance(cls, type) and cls.__module__ == commands.__name__}
+    assert taken <= set(wire._COMMANDS.values())
+
+
+def test_an_exception_that_is_no_refusal_arrives_as_an_internal_error():
+    (response,) = travelled(wire.Response(1, RuntimeError("secret")))
+    assert response.answer.code == "internal"
+    assert "secret" not in response.answer.message
+
+
+def test_a_commit_says_who_joined_when_and_whether_it_was_the_last():
+    joined = Joined("eve", "attacker", "participant", 1)
+    events = (joined, Finished("attacker", "wolves", 1, {}, "won", 1, 2))
+    (heard,) = travelled(wire.Events.of(Committed("b", "battle", 1, 7, events, (b"one", b"two"))))
+    assert heard == wire.Events("b", 7, (b"one", b"two"), ((7, "eve"),), finished=True)
+    assert heard.seq == 8
+
+
+def test_a_commit_without_lines_says_where_the_battle_is():
+    assert wire.Events("b", 8).seq == 7
+
+
+@pytest.mark.parametrize(
+    "view", [{"a": object()}, {"a": 2**70}, {"a": "\ud800"}], ids=["an object", "a large number", "half a character"]
+)
+def test_a_view_that_is_no_plain_data_is_a_failure_of_the_rules(view):
+    (response,) = travelled(wire.Response(5, Shown(3, view)))
+    assert (response.number, response.answer.code) == (5, "rules_failed")
+
+
+def test_a_view_that_holds_itself_is_a_failure_of_the_rules():
+    view = {"a": 1}
+    view["me"] = view
+    (response,) = travelled(wire.Response(5, Shown(3, view)))
+    assert response.answer.code == "rules_failed"
+
+
+# -- what is no packet ------------------------------------------------------------------------------------------------
+
+
+class Listening:
+    def __init__(self):
+        self.hub, self.heard = MemoryHub(), []
+        self.links = Links(MemoryBus(self.hub), "node-b", "of all nodes", ClusterSettings())
+        for kind in (wire.Look, wire.Activated, wire.Request, wire.Response):
+            self.links.on(kind, lambda sender, item: self.heard.append((sender, item)))
+
+    def tell(self, packet, channel="node:node-b", secret="of all nodes"):
+        """As a node does that has this secret."""
+        sealed = Links(MemoryBus(MemoryHub()), "node-a", secret, ClusterSettings())._sealed(packet)
+        self.hub.spread(channel, sealed)
+
+    def is_listening(self):
+        """The next packet is heard."""
+        self.tell(wire.join_items("node-a", [wire.encode_item(wire.Activated("b", 1))]))
+        return self.heard == [("node-a", wire.Activated("b", 1))]
+
+
+request = wire.Request("node-a", 1, 1, 1, False, "b", Show(), None, None)
+
+
+def packet_of(*items):
+    return wire.pack(["node-a", *items])
+
+
+HOSTILE = {
+    "nothing": b"",
+    "no packet": b"\xc1\xff",
+    "a number": wire.pack(7),
+    "an empty array": wire.pack([]),
+    "an item that is no array": packet_of(7),
+    "an item without a tag": packet_of([]),
+    "an unknown tag": packet_of(["Surrender", 1]),
+    "a tag of a class that is no item": packet_of(["Member", 1, 2]),
+    "too many fields": packet_of(["Look", 1]),
+    "too few fields": packet_of(["Activated", "b"]),
+    "a field that is no list": packet_of(["NotHere", 5]),
+    "pairs that are none": packet_of(["Watching", [["b"]]]),
+    "a command that does not travel": packet_of(["Request", "a", 1, 1, 1, False, "b", "Passivate", {}, None, None]),
+    "a command with a strange field": packet_of(
+        ["Request", "a", 1, 1, 1, False, "b", "Show", {"kind": None, "x": 1}, None, None]
+    ),
+    "a command with a wrong type": packet_of(
+        ["Request", "a", 1, 1, 1, False, "b", "JoinGroup", {"player_id": 5}, None, None]
+    ),
+    "a strange identity": packet_of(["Request", "a", 1, 1, 1, False, "b", "Show", {}, [1], None]),
+    "a strange answer": packet_of(["Response", 1, "surrendered", 5]),
+    "very deep": wire.pack("node-a").join([b"\x92", b"\x91" * 5_000]) + b"\x90",
+}
+
+
+@pytest.mark.parametrize("packet", HOSTILE.values(), ids=HOSTILE.keys())
+@pytest.mark.parametrize("channel", ["node:node-b", "nodes"])
+def test_what_is_no_packet_costs_one_line_in_the_log(channel, packet):
+    listening = Listening()
+    with capture_logs() as logs:
+        listening.tell(packet, channel)
+    assert [line["event"] for line in logs] == ["links.not_understood"]
+    assert listening.links.counters.not_understood == 1
+    assert listening.is_listening()
+
+
+@pytest.mark.parametrize("channel", ["node:node-b", "nodes"])
+def test_what_comes_from_nobody_who_knows_the_secret_is_not_heard(channel):
+    listening = Listening()
+    packet = wire.join_items("node-a", [wire.encode_item(wire.Look())])
+    with capture_logs() as logs:
+        listening.tell(packet, channel, secret="of others")
+        listening.hub.spread(channel, packet)
+        listening.hub.spread(channel, b"")
+    assert listening.heard == []
+    assert len(logs) == 1
+    assert listening.links.counters.not_understood == 3
+    assert listening.is_listening()
+
+
+@given(st.binary(max_size=40) | plain.map(wire.pack))
+def test_no_bytes_whatever_keep_the_next_packet_from_being_heard(packet):
+    listening = Listening()
+    with capture_logs() as logs:
+        listening.tell(packet)
+    assert len(logs) <= 1
+    assert listening.is_listening()
+
+
+@given(st.lists(requests | plain_items, min_size=1, max_size=3), st.data())
+def test_a_packet_that_was_cut_short_is_not_taken_for_a_whole_one(items, data):
+    packet = wire.join_items("node-a", [wire.encode_item(item) for item in items])
+    cut = packet[: data.draw(st.integers(0, len(packet) - 1))]
+    with pytest.raises((msgspec.DecodeError, ValueError)):
+        wire.decode_packet(cut)
+
+
+def test_an_item_whose_handler_fails_does_not_take_the_others_with_it():
+    listening = Listening()
+
+    def fail(_sender, _item):
+        raise RuntimeError("broken")
+
+    listening.links.on(wire.Look, fail)
+    items = [wire.encode_item(item) for item in (wire.Look(), wire.Activated("b", 1), wire.Look())]
+    with capture_logs() as logs:
+        listening.tell(wire.join_items("node-a", items))
+    assert listening.heard == [("node-a", wire.Activated("b", 1))]
+    assert [line["event"] for line in logs] == ["links.handler_failed"] * 2
+
+
+def test_what_was_evolved_on_its_way_differs_in_its_hops_alone():
+    (heard,) = travelled(evolve(request, hops=2))
+    assert heard == evolve(request, hops=2)
