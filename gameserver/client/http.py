@@ -159,7 +159,12 @@ def refused_from(status: int, body: bytes) -> Refused:
     """The refusal that a problem+json body describes."""
     try:
         problem = decode(body)
-        return Refused(problem["code"], problem.get("detail"), retry_after_ms=problem.get("retry_after_ms"))
+        return Refused(
+            problem["code"],
+            problem.get("detail"),
+            retry_after_ms=problem.get("retry_after_ms"),
+            websocket_url=problem.get("websocket_url"),
+        )
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
         return Refused("internal", f"HTTP {status}, without an explanation")
 

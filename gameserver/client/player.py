@@ -220,7 +220,12 @@ class Player:
                 self._settle(message["id"], message["payload"])
             case "error":
                 problem = message["payload"]
-                refused = Refused(problem["code"], problem["message"], retry_after_ms=problem.get("retryAfterMs"))
+                refused = Refused(
+                    problem["code"],
+                    problem["message"],
+                    retry_after_ms=problem.get("retryAfterMs"),
+                    websocket_url=problem.get("websocketUrl"),
+                )
                 self._settle(message.get("id"), refused)
             case "hello":
                 hello = message["payload"]

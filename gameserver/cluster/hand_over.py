@@ -86,4 +86,4 @@ class HandOver:
         self._owners.learn(actor_id, to)
         if has_timer:
             wake = Message(actor_id, Wake(), ignore, trio.current_time() + self._settings.request_limit_ms / 1000)
-            self._requests.ask(to, wake)
+            self._requests.ask(to, wake, named=True)

@@ -59,15 +59,16 @@ class Requests:
     def __len__(self) -> int:
         return len(self._asked)
 
-    def ask(self, node: str, message: Message) -> None:
-        """Send a message to a node; its reply is called exactly once. Never blocks."""
+    def ask(self, node: str, message: Message, *, named: bool = False) -> None:
+        """Send a message to a node, which the journal has `named` as the owner, or its owner as the next one; the
+        reply is called exactly once. Never blocks."""
         if len(self._asked) >= self._settings.requests_limit:
             message.reply(Refused("overloaded"))
             return
         number = NOBODY_WAITS
         if message.reply is not ignore:
             number = self._number = self._number + 1
-        if not self._links.send(node, self._request(number, message)):
+        if not self._links.send(node, self._request(number, message, named)):
             message.reply(self.unreachable(message.actor_id, node))
         elif number:
             self._asked[number] = _Asked(message, node, self._owners.incarnation(node))
@@ -83,12 +84,13 @@ class Requests:
         """The refusal that tells the client where it can go on."""
         return Refused("owner_unreachable", websocket_url=self._owners.websocket_url(actor_id, node))
 
-    def _request(self, number: int, message: Message) -> Request:
+    def _request(self, number: int, message: Message, named: bool) -> Request:  # noqa: FBT001 - as `ask` has it
         left_s = message.expires_at - trio.current_time()
         return Request(
             origin=self._name,
             number=number,
             hops=1,
+            named=named,
             expires_at_ms=self._clock.now_ms() + round(left_s * 1000),
             watching=message.watching,
             actor_id=message.actor_id,

@@ -5,7 +5,8 @@
                                                      └────► here: activate; if the journal names another owner: there
 
 The journal decides who owns (see actors/catalog.py). Views that differ, and owners that have moved, cost a detour: a
-request is sent on at most HOPS_LIMIT - 1 times, then it is refused, to be tried again.
+request follows beliefs at most HOPS_LIMIT times, and the journal's word, or that of an owner who gives the actor away,
+once. Who is named so looks no further: it activates the actor, or the request is refused, to be tried again.
 
 While the bus is away, an owner that we heard of lately cannot be reached, and the refusal says so at once. Any other
 actor is activated here, if the journal agrees; so play goes on.
@@ -60,7 +61,7 @@ class Router:
             self._requests.ask(node, message)
 
     def _target(self, actor_id: str, birth: Birth | None, sender: str | None = None) -> str | None:
-        """The node to ask; None if there is none. Not the one that has just sent it here: that does not have it."""
+        """The node to ask; None if there is none. Whoever has just sent it here is not its owner."""
         owners = self._owners
         asking = self._requests.asking(actor_id)
         if asking is not None and asking != sender:
@@ -74,8 +75,8 @@ class Router:
             return owners.here
         rules = None if birth is None else self._kinds.newest_rules(birth.kind, birth.mode)
         place = owners.place(actor_id, rules)
-        if place is None or place == sender:  # without any place PostgreSQL is away, and is to blame
-            return owners.here if owners.may_own_here else None
+        if place is None and owners.may_own_here:  # without any place PostgreSQL is away, and is to blame
+            return owners.here
         return place
 
     def websocket_url(self, actor_id: str) -> str | None:
@@ -88,7 +89,7 @@ class Router:
     def _hear(self, sender: str, request: Request) -> None:
         message = self._requests.message_of(request, partial(self._respond, request))
         node = self._target(request.actor_id, request.birth, sender)
-        if node != self._owners.here and request.hops >= HOPS_LIMIT and self._owners.may_own_here:
+        if (request.named or request.hops >= HOPS_LIMIT) and self._owners.may_own_here:
             node = self._owners.here
         if node == self._owners.here:
             self._catalog.deliver(message)
@@ -103,10 +104,10 @@ class Router:
             self._leases.grant(request.actor_id, request.origin)
         self._links.send(request.origin, Response(request.number, answer))
 
-    def _send_on(self, message: Requested, node: str) -> None:
+    def _send_on(self, message: Requested, node: str, *, named: bool = False) -> None:
         """The answer goes to where it came from first, and not by way of us."""
         request = message.request
-        if not self._links.send(node, evolve(request, hops=request.hops + 1)):
+        if not self._links.send(node, evolve(request, hops=request.hops + 1, named=named)):
             message.reply(self._requests.unreachable(request.actor_id, node))
 
     # -- from the catalog: actors that belong to other nodes ---------------------------------------------------------
@@ -116,9 +117,9 @@ class Router:
         if not self._links.available or self._owners.is_dead(owner):
             message.reply(self._requests.unreachable(message.actor_id, owner))
         elif not isinstance(message, Requested):
-            self._requests.ask(owner, message)
-        elif message.request.hops < HOPS_LIMIT:
-            self._send_on(message, owner)
+            self._requests.ask(owner, message, named=True)
+        elif not message.request.named:
+            self._send_on(message, owner, named=True)
         else:
             message.reply(self._requests.unreachable(message.actor_id, owner))
 

@@ -40,12 +40,14 @@ class Request:
     """A message for an actor of the receiver, or of a node that it knows of.
 
     The answer goes to `origin`, under its `number`; without one nobody waits for it. `hops` counts the nodes that this
-    has been sent to. `expires_at_ms` is wall-clock time as PostgreSQL keeps it: nodes share no other clock.
+    has been sent to. `named`: the receiver is the owner, as the journal says, or the owner that gives the actor to it.
+    `expires_at_ms` is wall-clock time as PostgreSQL keeps it: nodes share no other clock.
     """
 
     origin: str
     number: int
     hops: int
+    named: bool
     expires_at_ms: int
     watching: bool
     actor_id: str
@@ -254,6 +256,7 @@ def _said_request(request: Request) -> list[Any]:
         request.origin,
         request.number,
         request.hops,
+        request.named,
         request.expires_at_ms,
         request.watching,
         request.actor_id,
@@ -265,11 +268,12 @@ def _said_request(request: Request) -> list[Any]:
 
 
 def _hear_request(*said: Any) -> Request:
-    origin, number, hops, expires_at_ms, watching, actor_id, tag, asked, identity, birth = said
+    origin, number, hops, named, expires_at_ms, watching, actor_id, tag, asked, identity, birth = said
     return Request(
         origin=origin,
         number=number,
         hops=hops,
+        named=named,
         expires_at_ms=expires_at_ms,
         watching=watching,
         actor_id=actor_id,

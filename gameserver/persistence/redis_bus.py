@@ -20,19 +20,18 @@ from typing import Final
 
 import structlog
 import trio
-from redis.exceptions import RedisError
 
 from gameserver.config import RedisSettings
 from gameserver.errors import BusAway
 from gameserver.ids import new_id
-from gameserver.persistence.bridge import Bridge, BridgeClosed, DeadlineExceeded
+from gameserver.persistence.bridge import Bridge
 from gameserver.persistence.redis_bus_session import FellBehind, Packet, Session, SessionOver
-from gameserver.persistence.redis_store import RedisStore, address, connection_pool
+from gameserver.persistence.redis_store import LOSSES, RedisStore, address, connection_pool
 
 log = structlog.get_logger()
 
 # What a session may end with. Anything else is a bug.
-LOSSES: Final = (RedisError, OSError, DeadlineExceeded, BridgeClosed, FellBehind, SessionOver)
+SESSION_LOSSES: Final = (*LOSSES, FellBehind, SessionOver)
 
 # A session has no end of its own, but the bridge wants a deadline: 34 years.
 FOREVER_MS: Final = 2**40
@@ -78,7 +77,7 @@ class RedisBus:
         deadline_ms = 2 * self._settings.call_deadline_ms  # for the round under way and for ours
         try:
             await self._bridge.call(session.publish, named, deadline_ms=deadline_ms)
-        except LOSSES as error:
+        except SESSION_LOSSES as error:
             if session is self._session:
                 self._lost(error)
                 self._drop()
@@ -113,12 +112,12 @@ class RedisBus:
             self._found()
             opened()
             await self._bridge.call(session.serve, deadline_ms=FOREVER_MS)
-        except LOSSES as error:
+        except SESSION_LOSSES as error:
             self._lost(error)
         finally:
             self._session = None
             self._tell()
-            with trio.CancelScope(shield=True), contextlib.suppress(*LOSSES):
+            with trio.CancelScope(shield=True), contextlib.suppress(*SESSION_LOSSES):
                 await self._bridge.call(session.close, deadline_ms=self._settings.call_deadline_ms)
 
     def _new_session(self) -> Session:

