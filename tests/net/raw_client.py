@@ -1,6 +1,5 @@
 """A WebSocket client that hides nothing: it sees every frame, and may do what no decent client does."""
 
-import os
 import socket
 from contextlib import asynccontextmanager
 
@@ -30,7 +29,7 @@ def masked(opcode, payload, *, fin=True):
         head = bytes((fin << 7 | opcode, 0x80 | 126)) + size.to_bytes(2, "big")
     else:
         head = bytes((fin << 7 | opcode, 0x80 | 127)) + size.to_bytes(8, "big")
-    mask = os.urandom(4)
+    mask = b"\x37\xfa\x21\x3d"
     key = (mask * (size // 4 + 1))[:size]
     return head + mask + (int.from_bytes(payload, "big") ^ int.from_bytes(key, "big")).to_bytes(size, "big")
 

@@ -8,11 +8,11 @@ import pytest
 from attrs import evolve, frozen
 
 from gameserver.game.guards import Guards
-from gameserver.ids import new_id
+from gameserver.ids import derived_id
 from gameserver.net.tokens import Tokens
 from tests.net.http_world import SESSION, TOKENS, app, authorization, settings
 
-ID, OTHER = new_id(), new_id()
+ID, OTHER = derived_id("one"), derived_id("another")
 LIMIT_BYTES = 1_000
 
 
