@@ -11,6 +11,7 @@ from gameserver.cluster.audiences import Audiences
 from gameserver.cluster.consumers import Consumers
 from gameserver.cluster.gateway import NodeGateway
 from gameserver.cluster.hand_over import HandOver
+from gameserver.cluster.items import Goodbye, Look
 from gameserver.cluster.leaderboard_feed import LeaderboardFeed
 from gameserver.cluster.lease_keeper import CorrectedClock, LeaseKeeper
 from gameserver.cluster.lifecycle import Lifecycle
@@ -27,7 +28,6 @@ from gameserver.cluster.sessions import Sessions
 from gameserver.cluster.watch_leases import WatchAnswers, WatchLeases
 from gameserver.cluster.watch_renewals import WatchRenewals
 from gameserver.cluster.watches import Watches
-from gameserver.cluster.wire import Goodbye, Look
 from gameserver.config import Settings
 from gameserver.net.secrets import signing_key
 from gameserver.node import Cache, Cluster, Core, Storage

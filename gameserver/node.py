@@ -12,6 +12,7 @@ from gameserver.cluster.announcements import Announcements
 from gameserver.cluster.consumers import Consumers
 from gameserver.cluster.gateway import NodeGateway
 from gameserver.cluster.hand_over import HandOver
+from gameserver.cluster.items import Goodbye
 from gameserver.cluster.leaderboard_feed import LeaderboardFeed
 from gameserver.cluster.lease_keeper import CorrectedClock, LeaseKeeper
 from gameserver.cluster.lifecycle import Lifecycle
@@ -26,7 +27,6 @@ from gameserver.cluster.sessions import Sessions
 from gameserver.cluster.watch_leases import WatchAnswers, WatchLeases
 from gameserver.cluster.watch_renewals import WatchRenewals
 from gameserver.cluster.watches import Watches
-from gameserver.cluster.wire import Goodbye
 from gameserver.config import Settings
 from gameserver.net.frame_stream import EdgeCounters
 from gameserver.net.http.app import Gate

@@ -1,8 +1,8 @@
 """The sessions of all nodes, as far as they can be closed from any of them."""
 
+from gameserver.cluster.items import LoginRevoked, PlayerDisconnected
 from gameserver.cluster.links import Links
 from gameserver.cluster.sessions import Sessions
-from gameserver.cluster.wire import LoginRevoked, PlayerDisconnected
 
 
 class AllSessions:

@@ -4,10 +4,10 @@ nodes are told of it."""
 import structlog
 import trio
 
+from gameserver.cluster.items import BattleCreated
 from gameserver.cluster.links import Links
 from gameserver.cluster.ports import Facts, Leaderboards, News
 from gameserver.cluster.sessions import Sessions
-from gameserver.cluster.wire import BattleCreated
 from gameserver.codec import encode
 from gameserver.config import ClusterSettings
 from gameserver.errors import JournalError

@@ -8,9 +8,9 @@ publish there, so nodes do not listen to them: they tell each other.
 from typing import Final
 
 from gameserver.actors.ports import Committed
+from gameserver.cluster.items import PlayerJoined
 from gameserver.cluster.links import Links
 from gameserver.cluster.watches import Watches
-from gameserver.cluster.wire import PlayerJoined
 from gameserver.game.battle import Finished
 from gameserver.game.rules import Begun, Joined
 

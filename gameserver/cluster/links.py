@@ -20,8 +20,9 @@ import structlog
 import trio
 from attrs import define
 
+from gameserver.cluster.items import Item
 from gameserver.cluster.ports import Bus
-from gameserver.cluster.wire import Item, decode_packet, encode_item, join_items
+from gameserver.cluster.wire import decode_packet, encode_item, join_items
 from gameserver.config import ClusterSettings
 from gameserver.errors import BusAway
 

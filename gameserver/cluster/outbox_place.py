@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from typing import Final
 
+from gameserver.cluster.items import OutboxFilled
 from gameserver.cluster.links import Links
 from gameserver.cluster.owners import Owners
-from gameserver.cluster.wire import OutboxFilled
 
 OUTBOX: Final = "outbox"
 

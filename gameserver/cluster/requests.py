@@ -13,9 +13,9 @@ from attrs import define, field
 
 from gameserver.actors.messages import Message, ignore
 from gameserver.actors.ports import Clock, Reply
+from gameserver.cluster.items import Request, Response
 from gameserver.cluster.links import Links
 from gameserver.cluster.owners import Owners
-from gameserver.cluster.wire import Request, Response
 from gameserver.config import ClusterSettings
 from gameserver.errors import Refused
 

@@ -21,11 +21,11 @@ from gameserver.actors.catalog import Catalog
 from gameserver.actors.kinds import Kinds
 from gameserver.actors.messages import Birth, Message
 from gameserver.actors.ports import Answer, Due
+from gameserver.cluster.items import Request, Response
 from gameserver.cluster.links import Links
 from gameserver.cluster.owners import Owners
 from gameserver.cluster.requests import Requested, Requests
 from gameserver.cluster.watch_leases import WatchLeases
-from gameserver.cluster.wire import Request, Response
 from gameserver.config import ActorSettings
 from gameserver.errors import Refused
 

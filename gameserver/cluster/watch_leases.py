@@ -12,8 +12,8 @@ import trio
 
 from gameserver.actors.catalog import Catalog
 from gameserver.actors.ports import Committed
+from gameserver.cluster.items import Activated, Events, NotHere, Watching
 from gameserver.cluster.links import Links
-from gameserver.cluster.wire import Activated, Events, NotHere, Watching
 from gameserver.config import ClusterSettings
 
 

@@ -13,11 +13,11 @@ import structlog
 import trio
 
 from gameserver.actors.catalog import Catalog
+from gameserver.cluster.items import Activated, Events, NotHere, Watching
 from gameserver.cluster.links import Links
 from gameserver.cluster.owners import Owners
 from gameserver.cluster.ports import Facts
 from gameserver.cluster.watches import Watches
-from gameserver.cluster.wire import Activated, Events, NotHere, Watching
 from gameserver.config import ClusterSettings
 from gameserver.errors import JournalError
 

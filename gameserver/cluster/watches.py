@@ -15,8 +15,8 @@ from collections.abc import Callable
 from attrs import define
 
 from gameserver.actors.ports import Committed
+from gameserver.cluster.items import Events
 from gameserver.cluster.sessions import Sessions
-from gameserver.cluster.wire import Events
 from gameserver.config import WebSocketSettings
 from gameserver.errors import Refused
 from gameserver.game.rules import Joined

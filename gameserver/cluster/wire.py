@@ -1,4 +1,4 @@
-"""What nodes say to each other: items, several to a packet, in the order in which they were said.
+"""How nodes say it to each other: items, several to a packet, in the order in which they were said.
 
     packet  MessagePack array: the sender's name, then the items
     item    MessagePack array: its tag, then its fields
@@ -7,170 +7,24 @@ An item is encoded once, also if it goes to many nodes. Commands are a closed un
 not taken. The lines of events are the very bytes that the journal holds.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
-from attrs import astuple, field, frozen
+from attrs import astuple
 
 from gameserver.actors.messages import Birth, Inspect, Play, Show, Wake
-from gameserver.actors.ports import Accepted, Answer, Committed, Shown
+from gameserver.actors.ports import Accepted, Answer, Shown
+from gameserver.cluster import items
+from gameserver.cluster.items import Item, Request, Response
 from gameserver.codec import structure, unstructure
 from gameserver.errors import Refused
 from gameserver.game import commands
-from gameserver.game.battle import Finished
 from gameserver.game.machine import IntentionSettled
-from gameserver.game.rules import Joined
 from gameserver.ids import CommandId, IdempotencyKey, Identity, PlayerId
 
 pack: Final[Callable[[Any], bytes]] = msgspec.msgpack.Encoder().encode
 unpack: Final[Callable[[bytes], Any]] = msgspec.msgpack.Decoder().decode
-
-
-def _all(said: Iterable[Any]) -> tuple[Any, ...]:
-    return tuple(said)
-
-
-def _pairs(said: Iterable[Iterable[Any]]) -> tuple[tuple[Any, Any], ...]:
-    return tuple((first, second) for first, second in said)
-
-
-@frozen
-class Request:
-    """A message for an actor of the receiver, or of a node that it knows of.
-
-    The answer goes to `origin`, under its `number`; without one nobody waits for it. `hops` counts the nodes that this
-    has been sent to. `named`: the receiver is the owner, as the journal says, or the owner that gives the actor to it.
-    `expires_at_ms` is wall-clock time as PostgreSQL keeps it: nodes share no other clock.
-    """
-
-    origin: str
-    number: int
-    hops: int
-    named: bool
-    expires_at_ms: int
-    watching: bool
-    actor_id: str
-    command: Any
-    identity: Identity | None
-    birth: Birth | None
-
-
-@frozen
-class Response:
-    number: int
-    answer: Answer
-
-
-@frozen
-class Events:
-    """A commit of a watched battle, from its owner; without lines: the battle is at `first_seq - 1`.
-
-    `joined` are the (seq, player) of those who took a seat; `finished` says that these are the battle's last events.
-    """
-
-    battle_id: str
-    first_seq: int
-    lines: tuple[bytes, ...] = field(default=(), converter=_all)
-    joined: tuple[tuple[int, str], ...] = field(default=(), converter=_pairs)
-    finished: bool = False
-
-    @classmethod
-    def of(cls, batch: Committed) -> Self:
-        events = tuple(enumerate(batch.events, batch.first_seq))
-        joined = [(seq, event.player_id) for seq, event in events if type(event) is Joined]
-        finished = any(type(event) is Finished for _, event in events)
-        return cls(batch.actor_id, batch.first_seq, batch.lines, joined, finished)
-
-    @property
-    def seq(self) -> int:
-        return self.first_seq + len(self.lines) - 1
-
-
-@frozen
-class Watching:
-    """What the sender watches, and goes on to watch; up to where it has seen it: (battle ID, seq)."""
-
-    seen: tuple[tuple[str, int], ...] = field(converter=_pairs)
-
-
-@frozen
-class NotHere:
-    """Of what was to be renewed, the receiver does not have these in memory."""
-
-    battle_ids: tuple[str, ...] = field(converter=_all)
-
-
-@frozen
-class Activated:
-    """To everybody: the sender owns this battle from now on, which is at `seq`."""
-
-    battle_id: str
-    seq: int
-
-
-@frozen
-class Look:
-    """To everybody: the sender's announcement has changed, look at the directory."""
-
-
-@frozen
-class Goodbye:
-    """To everybody: the sender has handed over its actors, and is gone."""
-
-
-@frozen
-class OutboxFilled:
-    """To the node that reads the outbox: there are new rows."""
-
-
-@frozen
-class BattleCreated:
-    """To everybody: tell the connected members of these groups."""
-
-    battle_id: str
-    groups: tuple[str, ...] = field(converter=_all)
-    payload: Mapping[str, Any]
-
-
-@frozen
-class PlayerJoined:
-    """To everybody: the player's connections get the battle's events, from this one on."""
-
-    battle_id: str
-    player_id: str
-    seq: int
-
-
-@frozen
-class LoginRevoked:
-    """To everybody: close the connections that were opened under this login."""
-
-    session_id: str
-
-
-@frozen
-class PlayerDisconnected:
-    """To everybody: close all connections of this player."""
-
-    player_id: str
-
-
-Item = (
-    Request
-    | Response
-    | Events
-    | Watching
-    | NotHere
-    | Activated
-    | Look
-    | Goodbye
-    | OutboxFilled
-    | BattleCreated
-    | PlayerJoined
-    | LoginRevoked
-    | PlayerDisconnected
-)
 
 
 def encode_item(item: Item) -> bytes:
@@ -181,9 +35,9 @@ def encode_item(item: Item) -> bytes:
     return pack([type(item).__name__, *astuple(item, recurse=False)])
 
 
-def join_items(sender: str, items: Sequence[bytes]) -> bytes:
+def join_items(sender: str, encoded: Sequence[bytes]) -> bytes:
     """The packet of items that are encoded already."""
-    return b"\xdd" + (len(items) + 1).to_bytes(4, "big") + pack(sender) + b"".join(items)
+    return b"\xdd" + (len(encoded) + 1).to_bytes(4, "big") + pack(sender) + b"".join(encoded)
 
 
 def decode_packet(packet: bytes) -> tuple[str, list[Item]]:
@@ -192,8 +46,8 @@ def decode_packet(packet: bytes) -> tuple[str, list[Item]]:
     Raises msgspec.DecodeError, LookupError, TypeError, ValueError, Refused: from a node of another version, or from no
     node at all.
     """
-    sender, *items = unpack(packet)
-    return sender, [_decode_item(*item) for item in items]
+    sender, *said = unpack(packet)
+    return sender, [_decode_item(*item) for item in said]
 
 
 def _decode_item(tag: str, *said: Any) -> Item:
@@ -207,17 +61,17 @@ def _decode_item(tag: str, *said: Any) -> Item:
 _PLAIN: Final[Mapping[str, Callable[..., Item]]] = {
     cls.__name__: cls
     for cls in (
-        Events,
-        Watching,
-        NotHere,
-        Activated,
-        Look,
-        Goodbye,
-        OutboxFilled,
-        BattleCreated,
-        PlayerJoined,
-        LoginRevoked,
-        PlayerDisconnected,
+        items.Events,
+        items.Watching,
+        items.NotHere,
+        items.Activated,
+        items.Look,
+        items.Goodbye,
+        items.OutboxFilled,
+        items.BattleCreated,
+        items.PlayerJoined,
+        items.LoginRevoked,
+        items.PlayerDisconnected,
     )
 }
 

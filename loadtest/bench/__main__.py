@@ -106,9 +106,11 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="make bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, choices=range(1, 21), default=3, help="rounds of each side (default: 3)")
     parser.add_argument(
-        "--battles", type=int, choices=range(1, 1_001), default=100, help="of 10 players (default: 100)"
+        "--rounds", type=int, choices=range(1, 21), metavar="N", default=3, help="rounds of each side (default: 3)"
+    )
+    parser.add_argument(
+        "--battles", type=int, choices=range(1, 1_001), metavar="N", default=100, help="of 10 players (default: 100)"
     )
     parser.add_argument("--seconds", type=float, default=6, help="measured time of a run (default: 6)")
     parser.add_argument("--warmup", type=float, default=2, help="time under load before it, in seconds (default: 2)")

@@ -16,10 +16,11 @@ import trio.lowlevel
 from attrs import Factory, define, field
 
 from gameserver.actors.ports import Activation, Entry, OutboxRow
+from gameserver.cluster.items import Item
 from gameserver.cluster.lease_keeper import LeaseKeeper
 from gameserver.cluster.links import MARK_BYTES
 from gameserver.cluster.ports import AttackFacts, Lease, News, NodeInfo, Renewal, Sighting, Whereabouts
-from gameserver.cluster.wire import Item, decode_packet
+from gameserver.cluster.wire import decode_packet
 from gameserver.config import ClusterSettings
 from gameserver.errors import BusAway, LeaseLost, StorageUnavailable
 from tests.actors.node import T0

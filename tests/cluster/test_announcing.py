@@ -4,8 +4,9 @@ import pytest
 import trio
 
 from gameserver.actors.ports import OutboxRow
+from gameserver.cluster.items import BattleCreated, OutboxFilled
 from gameserver.cluster.links import EVERYBODY
-from gameserver.cluster.wire import BattleCreated, OutboxFilled, encode_item, join_items, pack
+from gameserver.cluster.wire import encode_item, join_items, pack
 from tests.actors.node import T0
 from tests.cluster.cluster_stage import clustered
 

@@ -5,9 +5,9 @@ import trio
 
 from gameserver.actors.messages import Show
 from gameserver.actors.ports import Accepted
+from gameserver.cluster.items import Goodbye
 from gameserver.cluster.placement import place
 from gameserver.cluster.ports import NodeInfo
-from gameserver.cluster.wire import Goodbye
 from gameserver.errors import Refused, StorageUnavailable
 from tests.actors.node import answers
 from tests.cluster.cluster_ports import LOST

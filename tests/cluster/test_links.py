@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
+from gameserver.cluster.items import Activated, Look
 from gameserver.cluster.links import Links
-from gameserver.cluster.wire import Activated, Look
 from gameserver.config import ClusterSettings
 from gameserver.errors import BusAway
 from tests.contracts.memory_bus import MemoryBus, MemoryHub

@@ -7,7 +7,7 @@ import trio
 
 from gameserver.actors.messages import Message, Wake, ignore
 from gameserver.actors.ports import Accepted
-from gameserver.cluster.wire import Activated, Events, NotHere, Response, Watching
+from gameserver.cluster.items import Activated, Events, NotHere, Response, Watching
 from tests.actors.node import answers
 from tests.cluster.cluster_ports import LOST
 from tests.cluster.cluster_stage import clustered

@@ -5,7 +5,7 @@ import trio
 
 from gameserver.actors.messages import Message, Show, Wake, ignore
 from gameserver.actors.ports import Accepted, Shown
-from gameserver.cluster.wire import Request, Response
+from gameserver.cluster.items import Request, Response
 from gameserver.errors import Refused
 from tests.actors.node import answers, codes
 from tests.cluster.cluster_ports import LOST

@@ -6,8 +6,8 @@ from attrs import evolve
 
 from gameserver.actors.messages import Birth, Show
 from gameserver.actors.ports import Accepted, Shown
+from gameserver.cluster.items import Request
 from gameserver.cluster.placement import place
-from gameserver.cluster.wire import Request
 from gameserver.game import classic, skirmish
 from gameserver.game.commands import CreateBattle, CreateGroup, JoinGroup
 from gameserver.ids import IdempotencyKey

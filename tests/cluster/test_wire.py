@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from gameserver.actors.messages import Birth, Inspect, Play, Show, Wake
 from gameserver.actors.ports import Accepted, Committed, Shown
-from gameserver.cluster import wire
+from gameserver.cluster import items, wire
 from gameserver.cluster.links import Links
 from gameserver.config import ClusterSettings
 from gameserver.errors import CODES, Refused
@@ -37,7 +37,7 @@ asked = (
     | st.one_of(*(st.from_type(wire._COMMANDS[name]) for name in sorted(wire._COMMANDS)))
 )
 requests = st.builds(
-    wire.Request,
+    items.Request,
     origin=texts,
     number=numbers,
     hops=numbers,
@@ -60,22 +60,22 @@ answers = (
     st.builds(Accepted, numbers, st.none() | st.binary()) | st.builds(Shown, numbers, st.dictionaries(texts, plain))
 ) | refusals
 plain_items = (
-    st.builds(wire.Events, texts, numbers, st.lists(st.binary()), st.lists(st.tuples(numbers, texts)), st.booleans())
-    | st.builds(wire.Watching, st.lists(st.tuples(texts, numbers)))
-    | st.builds(wire.NotHere, st.lists(texts))
-    | st.builds(wire.Activated, texts, numbers)
-    | st.builds(wire.Look)
-    | st.builds(wire.Goodbye)
-    | st.builds(wire.OutboxFilled)
-    | st.builds(wire.BattleCreated, texts, st.lists(texts), st.dictionaries(texts, plain))
-    | st.builds(wire.LoginRevoked, texts)
-    | st.builds(wire.PlayerDisconnected, texts)
+    st.builds(items.Events, texts, numbers, st.lists(st.binary()), st.lists(st.tuples(numbers, texts)), st.booleans())
+    | st.builds(items.Watching, st.lists(st.tuples(texts, numbers)))
+    | st.builds(items.NotHere, st.lists(texts))
+    | st.builds(items.Activated, texts, numbers)
+    | st.builds(items.Look)
+    | st.builds(items.Goodbye)
+    | st.builds(items.OutboxFilled)
+    | st.builds(items.BattleCreated, texts, st.lists(texts), st.dictionaries(texts, plain))
+    | st.builds(items.LoginRevoked, texts)
+    | st.builds(items.PlayerDisconnected, texts)
 )
 
 
-def travelled(*items):
+def travelled(*said):
     """What the receiver makes of these items of one packet."""
-    sender, heard = wire.decode_packet(wire.join_items("node-a", [wire.encode_item(item) for item in items]))
+    sender, heard = wire.decode_packet(wire.join_items("node-a", [wire.encode_item(item) for item in said]))
     assert sender == "node-a"
     return heard
 
@@ -88,13 +88,13 @@ def said(answer):
 
 
 @given(st.lists(requests | plain_items, max_size=4))
-def test_every_item_arrives_as_it_was_said_and_in_order(items):
-    assert travelled(*items) == items
+def test_every_item_arrives_as_it_was_said_and_in_order(said):
+    assert travelled(*said) == said
 
 
 @given(numbers, answers)
 def test_every_answer_arrives_as_it_was_given(number, answer):
-    (response,) = travelled(wire.Response(number, answer))
+    (response,) = travelled(items.Response(number, answer))
     assert response.number == number
     assert said(response.answer) == said(answer)
 
@@ -105,7 +105,7 @@ def test_every_kind_of_command_that_actors_take_travels():
 
 
 def test_an_exception_that_is_no_refusal_arrives_as_an_internal_error():
-    (response,) = travelled(wire.Response(1, RuntimeError("secret")))
+    (response,) = travelled(items.Response(1, RuntimeError("secret")))
     assert response.answer.code == "internal"
     assert "secret" not in response.answer.message
 
@@ -113,27 +113,27 @@ def test_an_exception_that_is_no_refusal_arrives_as_an_internal_error():
 def test_a_commit_says_who_joined_when_and_whether_it_was_the_last():
     joined = Joined("eve", "attacker", "participant", 1)
     events = (joined, Finished("attacker", "wolves", 1, {}, "won", 1, 2))
-    (heard,) = travelled(wire.Events.of(Committed("b", "battle", 1, 7, events, (b"one", b"two"))))
-    assert heard == wire.Events("b", 7, (b"one", b"two"), ((7, "eve"),), finished=True)
+    (heard,) = travelled(items.Events.of(Committed("b", "battle", 1, 7, events, (b"one", b"two"))))
+    assert heard == items.Events("b", 7, (b"one", b"two"), ((7, "eve"),), finished=True)
     assert heard.seq == 8
 
 
 def test_a_commit_without_lines_says_where_the_battle_is():
-    assert wire.Events("b", 8).seq == 7
+    assert items.Events("b", 8).seq == 7
 
 
 @pytest.mark.parametrize(
     "view", [{"a": object()}, {"a": 2**70}, {"a": "\ud800"}], ids=["an object", "a large number", "half a character"]
 )
 def test_a_view_that_is_no_plain_data_is_a_failure_of_the_rules(view):
-    (response,) = travelled(wire.Response(5, Shown(3, view)))
+    (response,) = travelled(items.Response(5, Shown(3, view)))
     assert (response.number, response.answer.code) == (5, "rules_failed")
 
 
 def test_a_view_that_holds_itself_is_a_failure_of_the_rules():
     view = {"a": 1}
     view["me"] = view
-    (response,) = travelled(wire.Response(5, Shown(3, view)))
+    (response,) = travelled(items.Response(5, Shown(3, view)))
     assert response.answer.code == "rules_failed"
 
 
@@ -144,7 +144,7 @@ class Listening:
     def __init__(self):
         self.hub, self.heard = MemoryHub(), []
         self.links = Links(MemoryBus(self.hub), "node-b", "of all nodes", ClusterSettings())
-        for kind in (wire.Look, wire.Activated, wire.Request, wire.Response):
+        for kind in (items.Look, items.Activated, items.Request, items.Response):
             self.links.on(kind, lambda sender, item: self.heard.append((sender, item)))
 
     def tell(self, packet, channel="node:node-b", secret="of all nodes"):
@@ -154,15 +154,15 @@ class Listening:
 
     def is_listening(self):
         """The next packet is heard."""
-        self.tell(wire.join_items("node-a", [wire.encode_item(wire.Activated("b", 1))]))
-        return self.heard == [("node-a", wire.Activated("b", 1))]
+        self.tell(wire.join_items("node-a", [wire.encode_item(items.Activated("b", 1))]))
+        return self.heard == [("node-a", items.Activated("b", 1))]
 
 
-request = wire.Request("node-a", 1, 1, False, 1, False, "b", Show(), None, None)
+request = items.Request("node-a", 1, 1, False, 1, False, "b", Show(), None, None)
 
 
-def packet_of(*items):
-    return wire.pack(["node-a", *items])
+def packet_of(*said):
+    return wire.pack(["node-a", *said])
 
 
 HOSTILE = {
@@ -205,7 +205,7 @@ def test_what_is_no_packet_costs_one_line_in_the_log(channel, packet):
 @pytest.mark.parametrize("channel", ["node:node-b", "nodes"])
 def test_what_comes_from_nobody_who_knows_the_secret_is_not_heard(channel):
     listening = Listening()
-    packet = wire.join_items("node-a", [wire.encode_item(wire.Look())])
+    packet = wire.join_items("node-a", [wire.encode_item(items.Look())])
     with capture_logs() as logs:
         listening.tell(packet, channel, secret="of others")
         listening.hub.spread(channel, packet)
@@ -226,8 +226,8 @@ def test_no_bytes_whatever_keep_the_next_packet_from_being_heard(packet):
 
 
 @given(st.lists(requests | plain_items, min_size=1, max_size=3), st.data())
-def test_a_packet_that_was_cut_short_is_not_taken_for_a_whole_one(items, data):
-    packet = wire.join_items("node-a", [wire.encode_item(item) for item in items])
+def test_a_packet_that_was_cut_short_is_not_taken_for_a_whole_one(said, data):
+    packet = wire.join_items("node-a", [wire.encode_item(item) for item in said])
     cut = packet[: data.draw(st.integers(0, len(packet) - 1))]
     with pytest.raises((msgspec.DecodeError, ValueError)):
         wire.decode_packet(cut)
@@ -239,11 +239,11 @@ def test_an_item_whose_handler_fails_does_not_take_the_others_with_it():
     def fail(_sender, _item):
         raise RuntimeError("broken")
 
-    listening.links.on(wire.Look, fail)
-    items = [wire.encode_item(item) for item in (wire.Look(), wire.Activated("b", 1), wire.Look())]
+    listening.links.on(items.Look, fail)
+    encoded = [wire.encode_item(item) for item in (items.Look(), items.Activated("b", 1), items.Look())]
     with capture_logs() as logs:
-        listening.tell(wire.join_items("node-a", items))
-    assert listening.heard == [("node-a", wire.Activated("b", 1))]
+        listening.tell(wire.join_items("node-a", encoded))
+    assert listening.heard == [("node-a", items.Activated("b", 1))]
     assert [line["event"] for line in logs] == ["links.handler_failed"] * 2
 
 
