@@ -81,11 +81,11 @@ def make_cluster(settings: Settings, kinds: Kinds, storage: Storage, cache: Cach
     name, limits = settings.node.name, settings.cluster
     myself = Myself(name, settings.node.roles, kinds.rules, storage.keeper)
     membership = Membership(cache.directory, myself.describe, limits)
-    links = Links(cache.bus, name, signing_key(settings), limits)
+    links = Links(cache.bus, name, signing_key(settings), storage.clock, limits)
     owners = Owners(name, membership, limits)
     requests = Requests(name, links, owners, storage.clock, limits)
     links.on(Look, lambda _sender, _look: membership.look())
-    links.on(Goodbye, lambda sender, _goodbye: membership.farewell(sender))
+    links.on(Goodbye, lambda sender, goodbye: membership.farewell(sender, goodbye.incarnation))
     storage.keeper.on_lost(membership.look)
     membership.on_change(requests.fail_dead)
     membership.on_announced(partial(links.broadcast, Look()))

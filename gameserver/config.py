@@ -96,6 +96,7 @@ class ClusterSettings:
     request_limit_ms: int = setting(10_000, "ms", "What another node asks waits no longer than this here", least=1)
     link_limit: int = setting(20_000, "items", "What waits to be sent to one node; beyond it, it is dropped", least=1)
     packet_limit_bytes: int = setting(1_000_000, "bytes", "A message between two nodes is closed beyond this", least=1)
+    packet_age_limit_ms: int = setting(30_000, "ms", "What was said longer ago between nodes does not count", least=1)
     watch_renew_ms: int = setting(1_000, "ms", "How often a node renews its watches of other nodes' battles", least=10)
     watch_lease_ms: int = setting(3_500, "ms", "A watch that was not renewed for this long ends", least=20)
     announcements_limit: int = setting(1_000, "battles", "New battles of which members here wait to be told", least=1)

@@ -36,7 +36,7 @@ async def open_edges(
     websocket_port = http_port = 0
 
     def readiness() -> list[str]:
-        return _why_not_ready(stop, storage, core)
+        return _why_not_ready(stop, storage, cluster, core)
 
     def admit_player(opening: Opening) -> Admission:
         return admit(opening, settings.http.allowed_origins, tokens.verify)
@@ -92,11 +92,14 @@ def _open_session(settings: Settings, core: Core, admission: Admission, connecti
     return Session(identified, connection, core.gateway, core.sessions.outgoing, settings.websocket)
 
 
-def _why_not_ready(stop: trio.Event, storage: Storage, core: Core) -> list[str]:
+def _why_not_ready(stop: trio.Event, storage: Storage, cluster: Cluster, core: Core) -> list[str]:
     reasons = {
         "the node is stopping": stop.is_set(),
         "the node holds no lease: PostgreSQL cannot be reached": not storage.keeper.held,
         "the node is overloaded": core.committer.overloaded,
+        "the nodes that own actors cannot be reached: Redis is away": (
+            not cluster.links.available and not cluster.owners.has_actors_role
+        ),
     }
     return [reason for reason, applies in reasons.items() if applies]
 

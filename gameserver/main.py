@@ -129,15 +129,18 @@ async def _start(
 
 async def _stop(settings: Settings, storage: Storage, cluster: Cluster, core: Core) -> None:
     """Let everything in flight land, and hand the actors over; what is not done in time, the lease's end will do."""
-    with trio.move_on_after(settings.node.stop_deadline_ms / 1_000) as scope:
-        cluster.stop_taking_actors()
+    deadline_s = settings.node.stop_deadline_ms / 1_000
+    cluster.stop_taking_actors()
+    with trio.move_on_after(deadline_s / 2):
         await core.hand_over.leave()
+    with trio.move_on_after(deadline_s / 2) as scope:
         await core.catalog.stop()
     if scope.cancelled_caught:
         log.warning("node.stop_deadline", actors=core.catalog.active)
+    with trio.move_on_after(GOODBYE_DEADLINE_S):
+        await cluster.leave()
     with trio.move_on_after(GOODBYE_DEADLINE_S), contextlib.suppress(JournalError):
         await storage.keeper.resign()
-        await cluster.leave()
 
 
 async def _prune(retention: PostgresRetention, settings: Settings) -> None:

@@ -91,7 +91,8 @@ class Cluster:
 
     async def leave(self) -> None:
         """Nothing is left here: nobody shall ask this node for anything."""
-        self.links.broadcast(Goodbye())
+        await self.links.said()
+        self.links.broadcast(Goodbye(self.membership.announced_incarnation))
         await self.links.said()
         await self.membership.leave()
 

@@ -30,6 +30,8 @@ from gameserver.persistence.embedded_postgres import EmbeddedPostgres
 from gameserver.persistence.embedded_valkey import EmbeddedValkey
 
 WATCH_INTERVAL_S: Final = 0.25
+STOP_SLACK_S: Final = 10.0
+"""Nodes keep their own deadline when they stop, and then say goodbye; this is beyond both."""
 
 
 class Stopped(BaseException):
@@ -114,7 +116,7 @@ def _nodes(settings: Settings, rules: Path | None, servers: Servers, count: int)
             node.start()
         yield nodes
     finally:
-        _stop(nodes, settings.node.stop_deadline_ms / 1_000)
+        _stop(nodes, settings.node.stop_deadline_ms / 1_000 + STOP_SLACK_S)
 
 
 def _stop(nodes: list[NodeProcess], deadline_s: float) -> None:
@@ -135,7 +137,7 @@ def _watch(settings: Settings, servers: Servers, nodes: list[NodeProcess], watch
         _restart_ended(nodes, can_wait_for_edit=watch is not None, was_ready=greeted)
         if watch is not None and (changed := watch.changed()):
             _say(f"{changed.name} changed; starting again")
-            _stop(nodes, settings.node.stop_deadline_ms / 1_000)
+            _stop(nodes, settings.node.stop_deadline_ms / 1_000 + STOP_SLACK_S)
             for node in nodes:
                 node.start()
         if not greeted and all(node.is_ready() for node in nodes):

@@ -46,7 +46,7 @@ class HandOver:
         while True:
             await self._changed.wait()
             await self._settled()
-            await self._hand_over_all(until=self._changed.is_set)
+            await self._hand_over_all(self._settings.hand_over_pause_ms / 1000, until=self._changed.is_set)
 
     async def _settled(self) -> None:
         """Until the view has stood still for a while; nodes come and go in bursts."""
@@ -57,9 +57,9 @@ class HandOver:
 
     async def leave(self) -> None:
         """Hand over everything, as this node takes no actors any more; who has no other place stays."""
-        await self._hand_over_all(until=lambda: False)
+        await self._hand_over_all(0, until=lambda: False)
 
-    async def _hand_over_all(self, until: Callable[[], bool]) -> None:
+    async def _hand_over_all(self, pause_s: float, until: Callable[[], bool]) -> None:
         """Hand over each actor whose place is on another node."""
         limit, handed_over = trio.CapacityLimiter(self._settings.hand_over_limit), 0
         async with trio.open_nursery() as nursery:
@@ -74,7 +74,7 @@ class HandOver:
                 await limit.acquire_on_behalf_of(actor_id)
                 nursery.start_soon(self._hand_over, actor_id, to, limit)
                 handed_over += 1
-                await trio.sleep(self._settings.hand_over_pause_ms / 1000)
+                await trio.sleep(pause_s)
         if handed_over:
             log.info("actors.handed_over", actors=handed_over)
 

@@ -101,7 +101,9 @@ class Look:
 
 @frozen
 class Goodbye:
-    """To everybody: the sender has handed over its actors, and is gone."""
+    """To everybody: this incarnation of the sender has handed over its actors, and is gone."""
+
+    incarnation: str
 
 
 @frozen

@@ -1,16 +1,17 @@
 """What this node says to the others, and hears from them, over the bus.
 
 All that goes to one node in one turn of the event loop, and all that gathers while the last round trip runs, is one
-packet. Between two nodes what is said first is heard first, if it is heard at all: while the bus is away nothing is
-said, and what was on its way may be lost. Whoever needs an answer waits for it with a deadline; whoever follows
-something renews what it follows.
+packet. What one node says first to another is heard first (what it says to everybody may come before or after that), if
+it is heard at all: while the bus is away nothing is said, and what was on its way may be lost. Whoever needs an answer
+waits for it with a deadline; whoever follows something renews what it follows.
 
 Others may have access to the same Redis, and are invited to listen there: a packet counts only with a mark that proves
-knowledge of the cluster's key.
+knowledge of the cluster's key, and only on its channel and for a while, lest it be said again.
 """
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from hashlib import blake2b
 from hmac import compare_digest
 from itertools import islice
@@ -20,6 +21,7 @@ import structlog
 import trio
 from attrs import define
 
+from gameserver.actors.ports import Clock
 from gameserver.cluster.items import Item
 from gameserver.cluster.ports import Bus
 from gameserver.cluster.wire import decode_packet, encode_item, join_items
@@ -32,6 +34,7 @@ T = TypeVar("T")
 EVERYBODY: Final = "nodes"
 PUBLIC_AT_ONCE: Final = 1_000
 MARK_BYTES: Final = 16
+STAMP_BYTES: Final = 8
 
 
 @define
@@ -47,8 +50,8 @@ class Links:
     """`send`, `broadcast` and `publish` never block; they give False, and drop what is said, if the bus is away or the
     queue is full."""
 
-    def __init__(self, bus: Bus, name: str, secret: str, settings: ClusterSettings) -> None:
-        self._bus, self._name, self._settings = bus, name, settings
+    def __init__(self, bus: Bus, name: str, secret: str, clock: Clock, settings: ClusterSettings) -> None:
+        self._bus, self._name, self._clock, self._settings = bus, name, clock, settings
         self._key = blake2b(secret.encode(), person=b"cluster links").digest()
         self._misunderstood = False
         self._queues: dict[str, deque[bytes]] = {}
@@ -59,8 +62,8 @@ class Links:
         self._wake = trio.Event()
         self._idle = trio.lowlevel.ParkingLot()
         self.counters = LinkCounters()
-        bus.subscribe(_channel(name), self._hear)
-        bus.subscribe(EVERYBODY, self._hear_others)
+        bus.subscribe(_channel(name), partial(self._hear, _channel(name)))
+        bus.subscribe(EVERYBODY, partial(self._hear, EVERYBODY))
 
     @property
     def available(self) -> bool:
@@ -139,7 +142,7 @@ class Links:
                 items.append(queue.popleft())
             if not queue:
                 del self._queues[channel]
-            packets.append((channel, self._sealed(join_items(self._name, items))))
+            packets.append((channel, self._sealed(channel, join_items(self._name, items))))
             self.counters.sent += len(items)
         public = list(islice(self._public, PUBLIC_AT_ONCE))
         for _ in public:
@@ -156,36 +159,37 @@ class Links:
 
     # -- hearing ------------------------------------------------------------------------------------------------------
 
-    def _hear(self, packet: bytes) -> None:
-        self._pass_on(*self._decode(packet))
-
-    def _hear_others(self, packet: bytes) -> None:
-        sender, items = self._decode(packet)
-        if sender != self._name:
-            self._pass_on(sender, items)
-
-    def _decode(self, packet: bytes) -> tuple[str, list[Item]]:
+    def _hear(self, channel: str, packet: bytes) -> None:
         try:
-            return decode_packet(self._opened(packet))
+            sender, items = decode_packet(self._opened(channel, packet))
         except Exception as error:  # noqa: BLE001  # whatever it was meant to be, the next packet counts
             self.counters.not_understood += 1
             if not self._misunderstood:  # one line; the counter tells the rest
                 self._misunderstood = True
                 log.warning("links.not_understood", error=repr(error))
-            return "", []
+        else:
+            if sender != self._name:
+                self._pass_on(sender, items)
 
-    def _sealed(self, packet: bytes) -> bytes:
-        return self._mark(packet) + packet
+    def _sealed(self, channel: str, packet: bytes) -> bytes:
+        stamped = self._clock.now_ms().to_bytes(STAMP_BYTES, "big") + packet
+        return self._mark(channel, stamped) + stamped
 
-    def _opened(self, packet: bytes) -> bytes:
-        """Raises ValueError for what does not come from a node of this cluster."""
-        mark, content = packet[:MARK_BYTES], packet[MARK_BYTES:]
-        if not compare_digest(mark, self._mark(content)):
+    def _opened(self, channel: str, sealed: bytes) -> bytes:
+        """Raises ValueError for what no node of this cluster has said just now on this channel."""
+        mark, stamped = sealed[:MARK_BYTES], sealed[MARK_BYTES:]
+        if not compare_digest(mark, self._mark(channel, stamped)):
             raise ValueError("not from a node of this cluster; do all nodes have the same signing key?")
-        return content
+        age_ms = self._clock.now_ms() - int.from_bytes(stamped[:STAMP_BYTES], "big")
+        if abs(age_ms) > self._settings.packet_age_limit_ms:
+            raise ValueError(f"said {age_ms} ms ago")
+        return stamped[STAMP_BYTES:]
 
-    def _mark(self, packet: bytes) -> bytes:
-        return blake2b(packet, key=self._key, digest_size=MARK_BYTES).digest()
+    def _mark(self, channel: str, stamped: bytes) -> bytes:
+        digest = blake2b(key=self._key, digest_size=MARK_BYTES)
+        digest.update(channel.encode() + b"\0")
+        digest.update(stamped)
+        return digest.digest()
 
     def _pass_on(self, sender: str, items: list[Item]) -> None:
         self.counters.received += len(items)

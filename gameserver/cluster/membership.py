@@ -110,11 +110,16 @@ class Membership:
             except DirectoryAway as error:
                 log.warning("membership.leave_unsaid", error=str(error))
 
-    def farewell(self, name: str) -> None:
-        """The node has said that it is gone; what it announced before does not bring it back."""
+    @property
+    def announced_incarnation(self) -> str:
+        """What the others know this node by."""
+        return self._said.incarnation if self._said is not None else ""
+
+    def farewell(self, name: str, incarnation: str) -> None:
+        """This incarnation has said that it is gone; what it announced before does not bring it back."""
         member = self.view.members.get(name)
-        if member is not None:
-            self._left[name] = member.info.incarnation
+        if member is not None and member.info.incarnation == incarnation:
+            self._left[name] = incarnation
             self._seen_at[name] = trio.current_time() - self._settings.node_ttl_ms / 1000
             self._adopt({**self.view.members, name: Member(member.info, "dead")})
 

@@ -53,11 +53,11 @@ class Owners:
         return self.learned(actor_id) or self.place(actor_id)
 
     @property
-    def owns_here(self) -> bool:
+    def takes_actors_here(self) -> bool:
         return self._membership.me.owning
 
     @property
-    def may_own_here(self) -> bool:
+    def has_actors_role(self) -> bool:
         return "actors" in self._membership.me.roles
 
     def owning(self) -> Iterator[NodeInfo]:
@@ -75,11 +75,18 @@ class Owners:
         member = self._membership.view.members.get(node)
         return None if member is None else member.info.incarnation
 
-    def websocket_url(self, actor_id: str, owner: str | None) -> str | None:
-        """Where clients of the actor shall connect: at its owner, or, if that takes none, always at the same node.
+    def websocket_url_at(self, node: str | None, actor_id: str) -> str | None:
+        """Where clients of the actor reach it at this other node, if it takes any.
 
         A balancer that hashes on the battle finds its ID where the URL says `{battle}`.
         """
+        member = self._membership.view.members.get(node or "")
+        if member is None or node == self.here:
+            return None
+        return member.info.websocket_url.replace("{battle}", actor_id) or None
+
+    def websocket_url(self, actor_id: str, owner: str | None) -> str | None:
+        """Where clients of the actor shall connect: at its owner, or, if that takes none, always at the same node."""
         members = self._membership.view.members
         if owner is None or owner not in members or not members[owner].info.websocket_url:
             owner = place(actor_id, [name for name, member in members.items() if member.takes_players])

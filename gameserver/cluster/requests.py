@@ -6,6 +6,7 @@ safe.
 """
 
 from collections.abc import Sequence
+from heapq import heappop, heappush
 from typing import Final
 
 import trio
@@ -18,9 +19,14 @@ from gameserver.cluster.links import Links
 from gameserver.cluster.owners import Owners
 from gameserver.config import ClusterSettings
 from gameserver.errors import Refused
+from gameserver.ids import CommandId
 
 LOOK_INTERVAL_S: Final = 0.05
 NOBODY_WAITS: Final = 0
+ORDER_KEPT_S: Final = 1.0
+"""A client that never lets up is not sent by an old way for longer than this."""
+
+_Sequence = tuple[str, str, int]
 
 
 @define(eq=False)
@@ -31,10 +37,21 @@ class Requested(Message):
 
 
 @define(eq=False)
+class _Way:
+    """Where a client's commands to one actor go, as long as some of them are unanswered: what comes later must not
+    overtake them by another way, or the actor would take them for expired."""
+
+    node: str
+    since: float
+    unanswered: int = 0
+
+
+@define(eq=False)
 class _Asked:
     message: Message
     node: str
     incarnation: str | None
+    way: _Way | None
 
 
 @define
@@ -50,11 +67,12 @@ class Requests:
         self._name, self._links, self._owners, self._clock = name, links, owners, clock
         self._settings = settings
         self._asked: dict[int, _Asked] = {}
-        self._on_the_way: dict[str, tuple[str, int]] = {}
+        self._ways: dict[_Sequence, _Way] = {}
+        self._expiries: list[tuple[float, int]] = []
         # An answer to an earlier process of this name must not pass for one to this process.
         self._number = clock.now_ms() << 10
         self.counters = RequestCounters()
-        links.on(Response, self._answered)
+        links.on(Response, self.answered)
 
     def __len__(self) -> int:
         return len(self._asked)
@@ -71,18 +89,30 @@ class Requests:
         if not self._links.send(node, self._request(number, message, named)):
             message.reply(self.unreachable(message.actor_id, node))
         elif number:
-            self._asked[number] = _Asked(message, node, self._owners.incarnation(node))
-            self._on_the_way[message.actor_id] = node, self._on_the_way.get(message.actor_id, ("", 0))[1] + 1
+            self._asked[number] = _Asked(message, node, self._owners.incarnation(node), self._way(message, node))
+            heappush(self._expiries, (message.expires_at, number))
             self.counters.asked += 1
 
-    def asking(self, actor_id: str) -> str | None:
-        """The node that was asked last for this actor, and has not answered everything: what comes next must not
-        overtake that by another way."""
-        return self._on_the_way.get(actor_id, (None, 0))[0]
+    def asking(self, message: Message) -> str | None:
+        """The node that has not answered yet what came before this message, and in order."""
+        way = self._ways.get(_sequence(message)) if self._ways else None
+        if way is None or way.since + ORDER_KEPT_S < trio.current_time():
+            return None
+        return way.node
+
+    def _way(self, message: Message, node: str) -> _Way | None:
+        if not isinstance(message.identity, CommandId):
+            return None
+        sequence = _sequence(message)
+        way = self._ways.get(sequence)
+        if way is None or way.node != node:
+            way = self._ways[sequence] = _Way(node, trio.current_time())
+        way.unanswered += 1
+        return way
 
     def unreachable(self, actor_id: str, node: str | None) -> Refused:
         """The refusal that tells the client where it can go on."""
-        return Refused("owner_unreachable", websocket_url=self._owners.websocket_url(actor_id, node))
+        return Refused("owner_unreachable", websocket_url=self._owners.websocket_url_at(node, actor_id))
 
     def _request(self, number: int, message: Message, named: bool) -> Request:  # noqa: FBT001 - as `ask` has it
         left_s = message.expires_at - trio.current_time()
@@ -112,7 +142,7 @@ class Requests:
             request=request,
         )
 
-    def _answered(self, sender: str, response: Response) -> None:
+    def answered(self, sender: str, response: Response) -> None:
         asked = self._take(response.number)
         if asked is None:
             return
@@ -141,15 +171,20 @@ class Requests:
 
     def _take(self, number: int) -> _Asked | None:
         asked = self._asked.pop(number, None)
-        if asked is not None:
-            node, count = self._on_the_way.pop(asked.message.actor_id, ("", 0))
-            if count > 1:
-                self._on_the_way[asked.message.actor_id] = node, count - 1
+        if asked is not None and asked.way is not None:
+            asked.way.unanswered -= 1
+            if asked.way.unanswered == 0:
+                self._end_way(asked)
         return asked
+
+    def _end_way(self, asked: _Asked) -> None:
+        sequence = _sequence(asked.message)
+        if asked.way is not None and self._ways.get(sequence) is asked.way:
+            del self._ways[sequence]
 
     def _doubt(self, asked: _Asked) -> None:
         """It was not answered: whatever we believed of the actor's owner may be wrong."""
-        self._on_the_way.pop(asked.message.actor_id, None)
+        self._end_way(asked)
         self._owners.forget(asked.message.actor_id)
 
     def _fail(self, numbers: Sequence[int]) -> None:
@@ -161,15 +196,21 @@ class Requests:
                 asked.message.reply(self.unreachable(asked.message.actor_id, asked.node))
 
     async def run(self) -> None:
-        """Answer what has expired; those that were asked first stand first, and expire first or little later."""
+        """Answer what has expired."""
         while True:
             await trio.sleep(LOOK_INTERVAL_S)
             now = trio.current_time()
-            while self._asked:
-                number, asked = next(iter(self._asked.items()))
-                if asked.message.expires_at > now:
-                    break
-                self._take(number)
-                self.counters.expired += 1
-                self._doubt(asked)
-                asked.message.reply(Refused("deadline_exceeded"))
+            while self._expiries and self._expiries[0][0] <= now:
+                asked = self._take(heappop(self._expiries)[1])
+                if asked is not None:
+                    self.counters.expired += 1
+                    self._doubt(asked)
+                    asked.message.reply(Refused("deadline_exceeded"))
+
+
+def _sequence(message: Message) -> _Sequence:
+    """What a client numbers in order: its commands to one actor."""
+    identity = message.identity
+    if isinstance(identity, CommandId):
+        return message.actor_id, identity.player, identity.instance
+    return message.actor_id, "", 0

@@ -109,7 +109,7 @@ class Resumes:
             shown, reply = resume.asked
             reply(with_state(shown, recovered=False))
             self._watches.release(watch, [])
-        else:
+        elif watch.current:
             watch.session.close(CloseCode.MISSED_EVENTS)
 
     def _give_up(self, resume: Resume, refused: Refused) -> None:
@@ -117,7 +117,7 @@ class Resumes:
         if resume.asked is not None:
             self._watches.give_up(resume.watch)
             resume.asked[1](refused)
-        else:
+        elif resume.watch.current:
             resume.watch.session.close(CloseCode.MISSED_EVENTS)
 
 

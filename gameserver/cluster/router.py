@@ -19,7 +19,7 @@ from attrs import evolve
 
 from gameserver.actors.catalog import Catalog
 from gameserver.actors.kinds import Kinds
-from gameserver.actors.messages import Birth, Message
+from gameserver.actors.messages import Message
 from gameserver.actors.ports import Answer, Due
 from gameserver.cluster.items import Request, Response
 from gameserver.cluster.links import Links
@@ -52,7 +52,7 @@ class Router:
 
     def send(self, message: Message) -> None:
         """Deliver, without waiting. The message's reply is called exactly once, also if no node can take it."""
-        node = self._target(message.actor_id, message.birth)
+        node = self._target(message)
         if node == self._owners.here:
             self._catalog.deliver(message)
         elif node is None or not self._links.available:
@@ -60,10 +60,10 @@ class Router:
         else:
             self._requests.ask(node, message)
 
-    def _target(self, actor_id: str, birth: Birth | None, sender: str | None = None) -> str | None:
+    def _target(self, message: Message, sender: str | None = None) -> str | None:
         """The node to ask; None if there is none. Whoever has just sent it here is not its owner."""
-        owners = self._owners
-        asking = self._requests.asking(actor_id)
+        owners, actor_id, birth = self._owners, message.actor_id, message.birth
+        asking = self._requests.asking(message)
         if asking is not None and asking != sender:
             return asking
         if self._catalog.holds(actor_id):
@@ -71,11 +71,11 @@ class Router:
         learned = owners.learned(actor_id)
         if learned is not None and learned != sender:
             return learned
-        if not self._links.available and owners.owns_here:
+        if not self._links.available and owners.takes_actors_here:
             return owners.here
         rules = None if birth is None else self._kinds.newest_rules(birth.kind, birth.mode)
         place = owners.place(actor_id, rules)
-        if place is None and owners.may_own_here:  # without any place PostgreSQL is away, and is to blame
+        if place is None and owners.has_actors_role:  # without any place PostgreSQL is away, and is to blame
             return owners.here
         return place
 
@@ -88,8 +88,8 @@ class Router:
 
     def _hear(self, sender: str, request: Request) -> None:
         message = self._requests.message_of(request, partial(self._respond, request))
-        node = self._target(request.actor_id, request.birth, sender)
-        if (request.named or request.hops >= HOPS_LIMIT) and self._owners.may_own_here:
+        node = self._target(message, sender)
+        if (request.named or request.hops >= HOPS_LIMIT) and self._owners.has_actors_role:
             node = self._owners.here
         if node == self._owners.here:
             self._catalog.deliver(message)
@@ -102,7 +102,11 @@ class Router:
         """Before the events that follow: from here on the asking node gets them, too."""
         if request.watching and not isinstance(answer, Exception):
             self._leases.grant(request.actor_id, request.origin)
-        self._links.send(request.origin, Response(request.number, answer))
+        response = Response(request.number, answer)
+        if request.origin == self._owners.here:  # it came back to us by a detour
+            self._requests.answered(self._owners.here, response)
+        else:
+            self._links.send(request.origin, response)
 
     def _send_on(self, message: Requested, node: str, *, named: bool = False) -> None:
         """The answer goes to where it came from first, and not by way of us."""
@@ -132,7 +136,7 @@ class Router:
 
     def belongs_here(self, due: Due, now_ms: int) -> bool:
         """Its place is here, or whose place it is has not woken it for long, and may not know its rules."""
-        if not self._owners.owns_here:
+        if not self._owners.takes_actors_here:
             return False
         overdue_ms = now_ms - due.wake_at_ms
         return self._owners.place(due.actor_id) == self._owners.here or overdue_ms > self._settings.sweep_patience_ms

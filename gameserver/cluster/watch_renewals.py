@@ -67,6 +67,7 @@ class WatchRenewals:
     def _begun(self, battle_id: str) -> None:
         """The first here who watches this battle, and nobody has said so yet."""
         self._new.add(battle_id)
+        self._done.discard(battle_id)
         self._wake.set()
 
     # -- renewing -----------------------------------------------------------------------------------------------------
@@ -108,11 +109,16 @@ class WatchRenewals:
         self._unheard = self._renew(battles - self._done)
 
     def _renew(self, battle_ids: Iterable[str]) -> dict[str, list[str]]:
-        """Say to their owners what is watched, and give it by owner. Of battles that are here nothing can be lost."""
+        """Say to their owners what is watched, and give it by owner. Where battles are that are here, we know."""
         by_owner: dict[str, list[tuple[str, int]]] = defaultdict(list)
         for battle_id in battle_ids:
             seen_seq = self._watches.seen_seq(battle_id)
-            if seen_seq is None or self._catalog.holds(battle_id):
+            if seen_seq is None:
+                continue
+            if self._catalog.holds(battle_id):
+                here_seq = self._catalog.durable_seq(battle_id)
+                if here_seq is not None and here_seq > seen_seq:
+                    self._watches.pass_on(Events(battle_id, here_seq + 1))
                 continue
             owner = self._owners.learned(battle_id)
             if owner is None:
@@ -142,7 +148,7 @@ class WatchRenewals:
         for each in found:
             self._watches.pass_on(Events(each.actor_id, each.last_seq + 1))
             if each.owner is None:
-                if self._watches.over(each.actor_id):
+                if self._watches.watched(each.actor_id) and self._watches.over(each.actor_id):
                     self._done.add(each.actor_id)  # and all of it is seen, or being read
             else:
                 self._owners.learn(each.actor_id, each.owner)

@@ -26,7 +26,7 @@ from gameserver.errors import BusAway
 from gameserver.ids import new_id
 from gameserver.persistence.bridge import Bridge
 from gameserver.persistence.redis_bus_session import FellBehind, Packet, Session, SessionOver
-from gameserver.persistence.redis_store import LOSSES, RedisStore, address, connection_pool
+from gameserver.persistence.redis_store import LOSSES, RedisStore, address, connection_pool, losing_connections
 
 log = structlog.get_logger()
 
@@ -76,7 +76,7 @@ class RedisBus:
         named = [(self._name(channel), packet) for channel, packet in packets]
         deadline_ms = 2 * self._settings.call_deadline_ms  # for the round under way and for ours
         try:
-            await self._bridge.call(session.publish, named, deadline_ms=deadline_ms)
+            await self._bridge.call(losing_connections, session.publish, named, deadline_ms=deadline_ms)
         except SESSION_LOSSES as error:
             if session is self._session:
                 self._lost(error)
@@ -107,11 +107,11 @@ class RedisBus:
             return
         session = self._new_session()
         try:
-            await self._bridge.call(session.open, deadline_ms=self._settings.call_deadline_ms)
+            await self._bridge.call(losing_connections, session.open, deadline_ms=self._settings.call_deadline_ms)
             self._session = session
             self._found()
             opened()
-            await self._bridge.call(session.serve, deadline_ms=FOREVER_MS)
+            await self._bridge.call(losing_connections, session.serve, deadline_ms=FOREVER_MS)
         except SESSION_LOSSES as error:
             self._lost(error)
         finally:

@@ -15,7 +15,7 @@ the URL or a message of the driver: those may hold secrets.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Final, Protocol, TypeVar, cast
+from typing import Any, Final, Protocol, TypeVar, TypeVarTuple, cast
 from urllib.parse import urlsplit
 
 import structlog
@@ -31,13 +31,14 @@ from gameserver.ids import new_id
 from gameserver.persistence.bridge import Bridge, BridgeClosed, DeadlineExceeded
 
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 log = structlog.get_logger()
 
 SCHEMES: Final = frozenset({"redis", "rediss", "unix"})
 
 
-# What a call to Redis may end with. A RuntimeError is uvloop's word for a connection that breaks while it is made.
-LOSSES: Final = (RedisError, OSError, DeadlineExceeded, BridgeClosed, RuntimeError)
+# What a call to Redis may end with.
+LOSSES: Final = (RedisError, OSError, DeadlineExceeded, BridgeClosed)
 
 
 class RedisAway(GameServerError):
@@ -108,7 +109,9 @@ class RedisStore:
 
     async def _attempt(self, work: Callable[["Redis"], Awaitable[T]]) -> T:
         try:
-            return await self._bridge.call(work, self._client, deadline_ms=self._settings.call_deadline_ms)
+            return await self._bridge.call(
+                losing_connections, work, self._client, deadline_ms=self._settings.call_deadline_ms
+            )
         except LOSSES as error:
             self.calls_failed += 1
             self._went_away(error)
@@ -136,6 +139,16 @@ class RedisStore:
             await self._bridge.call(self._client.aclose, deadline_ms=self._settings.call_deadline_ms)
         except LOSSES as error:
             log.debug("redis.close_failed", error=type(error).__name__)
+
+
+async def losing_connections(work: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
+    """`work`, with uvloop's word for a connection that breaks while it is made put into an OSError."""
+    try:
+        return await work(*args)
+    except RuntimeError as error:
+        if "the handler is closed" not in str(error):
+            raise
+        raise ConnectionError(str(error)) from error
 
 
 def connection_pool(settings: RedisSettings, *, decode: bool) -> BlockingConnectionPool:

@@ -18,7 +18,7 @@ from attrs import Factory, define, field
 from gameserver.actors.ports import Activation, Entry, OutboxRow
 from gameserver.cluster.items import Item
 from gameserver.cluster.lease_keeper import LeaseKeeper
-from gameserver.cluster.links import MARK_BYTES
+from gameserver.cluster.links import MARK_BYTES, STAMP_BYTES
 from gameserver.cluster.ports import AttackFacts, Lease, News, NodeInfo, Renewal, Sighting, Whereabouts
 from gameserver.cluster.wire import decode_packet
 from gameserver.config import ClusterSettings
@@ -331,7 +331,11 @@ class FaultyBus(MemoryBus):
             self._deliver(sender, trio.current_time() + late_s, channel, packet)
 
     def _items(self, channel: str, packet: bytes) -> list[Item]:
-        return decode_packet(packet[MARK_BYTES:])[1] if channel == "nodes" or channel.startswith("node:") else []
+        return (
+            decode_packet(packet[MARK_BYTES + STAMP_BYTES :])[1]
+            if channel == "nodes" or channel.startswith("node:")
+            else []
+        )
 
     def _deliver(self, sender: str, at: float, channel: str, packet: bytes) -> None:
         if at <= trio.current_time() and sender not in self._late and not self._gate.closed:

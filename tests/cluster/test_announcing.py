@@ -96,8 +96,8 @@ async def test_a_player_who_is_sent_away_is_disconnected_from_all_nodes(autojump
         ["Events", "b", "x", [], [], False],
         ["Events", [], 1, [5], [[1, []]], 7],
         ["Request", 1, 2, 3, "x", 5, [], "Show", {}, None, None],
-        ["Request", "node-a", 1, 1, T0 * 2, False, "b", "Play", [1, 2, 3], None, None],
-        ["Request", "node-a", 1, 1, T0 * 2, True, "b", "Show", {}, ["ann", "k", 5], ["battle", "x"]],
+        ["Request", "node-a", 1, 1, False, T0 * 2, False, "b", "Play", [1, 2, 3], None, None],
+        ["Request", "node-a", 1, 1, False, T0 * 2, True, "b", "Show", {}, ["ann", "k", 5], ["battle", "x"]],
         ["Response", "x", "refused", [], None, None, None],
     ],
     ids=str,
@@ -107,11 +107,9 @@ async def test_what_only_another_version_could_have_said_stops_no_node(autojump_
         battle = await cluster.battle(cluster.id_on("node-b"))
         eve = await cluster["node-b"].watcher(battle)
         said = [each if each != "b" else battle for each in item]
-        packet = cluster["node-a"].cluster.links._sealed(
-            join_items("node-a", [pack(said), encode_item(BattleCreated("c", (), {}))])
-        )
+        packet = join_items("node-a", [pack(said), encode_item(BattleCreated("c", (), {}))])
         for channel in ("node:node-b", EVERYBODY):
-            cluster["node-b"].bus.hear(channel, packet)
+            cluster["node-b"].bus.hear(channel, cluster["node-a"].cluster.links._sealed(channel, packet))
         await trio.sleep(3)
         await cluster["node-a"].do(battle).answer()
         await cluster.settle()

@@ -9,6 +9,7 @@ from gameserver.cluster.items import Activated, Look
 from gameserver.cluster.links import Links
 from gameserver.config import ClusterSettings
 from gameserver.errors import BusAway
+from tests.actors.node import VirtualClock
 from tests.contracts.memory_bus import MemoryBus, MemoryHub
 
 
@@ -32,8 +33,8 @@ class Pair:
         hub = MemoryHub()
         self.bus = SlowBus(hub)
         self.bus.rounds = []
-        self.a = Links(self.bus, "a", "secret", settings)
-        self.others = {name: Links(MemoryBus(hub), name, "secret", settings) for name in ("b", "c")}
+        self.a = Links(self.bus, "a", "secret", VirtualClock(), settings)
+        self.others = {name: Links(MemoryBus(hub), name, "secret", VirtualClock(), settings) for name in ("b", "c")}
         self.heard = []
         for name, links in {"a": self.a, **self.others}.items():
             links.on(Activated, lambda sender, item, name=name: self.heard.append((name, sender, item.seq)))

@@ -189,7 +189,7 @@ async def test_who_says_goodbye_is_dead_at_once_and_for_as_long_as_it_may_be_tak
     async with beating("a", "b") as (_, a, b):
         await trio.sleep(10.2)
         await b.membership.leave()
-        a.membership.farewell("b")
+        a.membership.farewell("b", b.info.incarnation)
         for _ in range(20):
             assert a.membership.view.is_dead("b")
             await trio.sleep(0.5)
@@ -199,7 +199,7 @@ async def test_who_says_goodbye_before_the_directory_knows_does_not_come_to_life
     async with beating("a", "b") as (_, a, b):
         await trio.sleep(10.2)
         b.fall_silent()
-        a.membership.farewell("b")
+        a.membership.farewell("b", b.info.incarnation)
         seen = len(a.views)
         a.membership.look()
         await trio.sleep(0.1)
@@ -208,11 +208,20 @@ async def test_who_says_goodbye_before_the_directory_knows_does_not_come_to_life
         assert all(not view.members["b"].usable for view in a.views[seen:] if "b" in view.members)
 
 
+async def test_a_goodbye_of_an_earlier_process_takes_nobody_with_it(autojump_clock):
+    async with beating("a", "b") as (_, a, _b):
+        await trio.sleep(10.2)
+        a.membership.farewell("b", "of an earlier process")
+        assert a.sees()["b"] == "alive"
+        await trio.sleep(1)
+        assert a.sees()["b"] == "alive"
+
+
 async def test_who_comes_back_after_its_goodbye_is_alive(autojump_clock):
     async with beating("a", "b") as (_, a, b):
         await trio.sleep(10.2)
         await b.membership.leave()
-        a.membership.farewell("b")
+        a.membership.farewell("b", b.info.incarnation)
         b.info = evolve(b.info, incarnation="2")
         await b.start()
         await trio.sleep(0.6)

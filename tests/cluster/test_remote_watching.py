@@ -417,3 +417,15 @@ async def test_chaos_between_the_nodes_costs_nobody_an_event(autojump_clock, see
         await trio.sleep(5)
         for watcher, battle in watchers:
             await sees_all(cluster, battle, watcher)
+
+
+async def test_a_battle_that_nobody_watched_any_more_is_followed_again_for_the_next_who_comes(autojump_clock):
+    async with clustered("node-a", "node-b") as cluster:
+        battle = await cluster.battle(cluster.id_on("node-b"))
+        eve = await cluster["node-a"].watcher(battle)
+        eve.hang_up()
+        cluster["node-a"].core.renewals._done.add(battle)  # as it is when the last one leaves during a look-up
+        dan = await cluster["node-a"].watcher(battle, "dan")
+        await trio.sleep(5)
+        await hits(cluster, battle, 2)
+        await sees_all(cluster, battle, dan)

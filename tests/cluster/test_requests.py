@@ -2,11 +2,13 @@
 
 import pytest
 import trio
+from attrs import evolve
 
 from gameserver.actors.messages import Message, Show, Wake, ignore
 from gameserver.actors.ports import Accepted, Shown
 from gameserver.cluster.items import Request, Response
 from gameserver.errors import Refused
+from gameserver.ids import CommandId
 from tests.actors.node import answers, codes
 from tests.cluster.cluster_ports import LOST
 from tests.cluster.cluster_stage import clustered
@@ -226,3 +228,20 @@ async def test_who_keeps_sending_does_not_keep_asking_a_node_that_does_not_answe
         assert await asked[0].code() == "deadline_exceeded"
         assert isinstance(await asked[-1].answer(), Shown)
         cluster["node-b"].bus.heal()
+
+
+async def test_what_a_client_sends_goes_the_same_way_until_it_is_answered_but_not_for_long(autojump_clock):
+    async with clustered("node-a", "node-b") as cluster:
+        a = cluster["node-a"]
+        battle = await cluster.battle(cluster.id_on("node-b"))
+        with cluster["node-b"].journal.holding() as held:
+            a.do(battle, number=1)
+            await held.arrived.wait()
+            message = a.do(battle, number=2).message
+            assert a.cluster.requests.asking(message) == "node-b"
+            assert a.cluster.requests.asking(evolve(message, identity=CommandId("bob", 1, 3))) is None
+            await trio.sleep(1.1)
+            assert a.cluster.requests.asking(message) is None
+        await trio.sleep(1)
+        assert a.cluster.requests.asking(message) is None
+        assert not a.cluster.requests._ways

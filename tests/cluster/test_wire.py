@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from attrs import evolve, fields
+from attrs import define, evolve, fields
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
@@ -65,7 +65,7 @@ plain_items = (
     | st.builds(items.NotHere, st.lists(texts))
     | st.builds(items.Activated, texts, numbers)
     | st.builds(items.Look)
-    | st.builds(items.Goodbye)
+    | st.builds(items.Goodbye, texts)
     | st.builds(items.OutboxFilled)
     | st.builds(items.BattleCreated, texts, st.lists(texts), st.dictionaries(texts, plain))
     | st.builds(items.LoginRevoked, texts)
@@ -140,17 +140,25 @@ def test_a_view_that_holds_itself_is_a_failure_of_the_rules():
 # -- what is no packet ------------------------------------------------------------------------------------------------
 
 
+@define
+class StoppedClock:
+    at_ms: int = 1_000_000
+
+    def now_ms(self):
+        return self.at_ms
+
+
 class Listening:
     def __init__(self):
         self.hub, self.heard = MemoryHub(), []
-        self.links = Links(MemoryBus(self.hub), "node-b", "of all nodes", ClusterSettings())
+        self.links = Links(MemoryBus(self.hub), "node-b", "of all nodes", StoppedClock(), ClusterSettings())
         for kind in (items.Look, items.Activated, items.Request, items.Response):
             self.links.on(kind, lambda sender, item: self.heard.append((sender, item)))
 
-    def tell(self, packet, channel="node:node-b", secret="of all nodes"):
-        """As a node does that has this secret."""
-        sealed = Links(MemoryBus(MemoryHub()), "node-a", secret, ClusterSettings())._sealed(packet)
-        self.hub.spread(channel, sealed)
+    def tell(self, packet, channel="node:node-b", secret="of all nodes", at_ms=1_000_000, by="node:node-b"):
+        """As a node does that has this secret, at this time; `by` is the channel on which it really goes."""
+        teller = Links(MemoryBus(MemoryHub()), "node-a", secret, StoppedClock(at_ms), ClusterSettings())
+        self.hub.spread(by if by != "node:node-b" else channel, teller._sealed(channel, packet))
 
     def is_listening(self):
         """The next packet is heard."""
@@ -178,14 +186,16 @@ HOSTILE = {
     "too few fields": packet_of(["Activated", "b"]),
     "a field that is no list": packet_of(["NotHere", 5]),
     "pairs that are none": packet_of(["Watching", [["b"]]]),
-    "a command that does not travel": packet_of(["Request", "a", 1, 1, 1, False, "b", "Passivate", {}, None, None]),
+    "a command that does not travel": packet_of(
+        ["Request", "a", 1, 1, False, 1, False, "b", "Passivate", {}, None, None]
+    ),
     "a command with a strange field": packet_of(
-        ["Request", "a", 1, 1, 1, False, "b", "Show", {"kind": None, "x": 1}, None, None]
+        ["Request", "a", 1, 1, False, 1, False, "b", "Show", {"kind": None, "x": 1}, None, None]
     ),
     "a command with a wrong type": packet_of(
-        ["Request", "a", 1, 1, 1, False, "b", "JoinGroup", {"player_id": 5}, None, None]
+        ["Request", "a", 1, 1, False, 1, False, "b", "JoinGroup", {"player_id": 5}, None, None]
     ),
-    "a strange identity": packet_of(["Request", "a", 1, 1, 1, False, "b", "Show", {}, [1], None]),
+    "a strange identity": packet_of(["Request", "a", 1, 1, False, 1, False, "b", "Show", {}, [1], None]),
     "a strange answer": packet_of(["Response", 1, "surrendered", 5]),
     "very deep": wire.pack("node-a").join([b"\x92", b"\x91" * 5_000]) + b"\x90",
 }
@@ -214,6 +224,19 @@ def test_what_comes_from_nobody_who_knows_the_secret_is_not_heard(channel):
     assert len(logs) == 1
     assert listening.links.counters.not_understood == 3
     assert listening.is_listening()
+
+
+def test_what_was_said_long_ago_or_on_another_channel_is_not_heard_again():
+    listening = Listening()
+    packet = wire.join_items("node-a", [wire.encode_item(items.Look())])
+    with capture_logs():
+        listening.tell(packet, at_ms=1_000_000 - 30_001)
+        listening.tell(packet, at_ms=1_000_000 + 30_001)
+        listening.tell(packet, "node:node-c", by="nodes")
+    assert listening.heard == []
+    assert listening.links.counters.not_understood == 3
+    listening.tell(packet, at_ms=1_000_000 - 29_999)
+    assert listening.heard == [("node-a", items.Look())]
 
 
 @given(st.binary(max_size=40) | plain.map(wire.pack))
