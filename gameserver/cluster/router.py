@@ -5,8 +5,9 @@
                                                      └────► here: activate; if the journal names another owner: there
 
 The journal decides who owns (see actors/catalog.py). Views that differ, and owners that have moved, cost a detour: a
-request follows beliefs at most HOPS_LIMIT times, and the journal's word, or that of an owner who gives the actor away,
-once. Who is named so looks no further: it activates the actor, or the request is refused, to be tried again.
+request follows beliefs at most HOPS_LIMIT times. Then only the journal's word counts, or that of an owner who gives the
+actor away: who is named so looks no further, and activates the actor, unless it has been given away meanwhile. After
+LAST_HOP the request is refused, to be tried again.
 
 While the bus is away, an owner that we heard of lately cannot be reached, and the refusal says so at once. Any other
 actor is activated here, if the journal agrees; so play goes on.
@@ -30,6 +31,7 @@ from gameserver.config import ActorSettings
 from gameserver.errors import Refused
 
 HOPS_LIMIT: Final = 2
+LAST_HOP: Final = 4
 
 
 class Router:
@@ -122,7 +124,7 @@ class Router:
             message.reply(self._requests.unreachable(message.actor_id, owner))
         elif not isinstance(message, Requested):
             self._requests.ask(owner, message, named=True)
-        elif not message.request.named:
+        elif message.request.hops < LAST_HOP:
             self._send_on(message, owner, named=True)
         else:
             message.reply(self._requests.unreachable(message.actor_id, owner))

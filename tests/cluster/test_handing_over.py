@@ -3,8 +3,8 @@
 import pytest
 import trio
 
-from gameserver.actors.messages import Show
-from gameserver.actors.ports import Accepted
+from gameserver.actors.messages import Message, Show
+from gameserver.actors.ports import Accepted, Shown
 from gameserver.cluster.items import Goodbye
 from gameserver.cluster.placement import place
 from gameserver.cluster.ports import NodeInfo
@@ -424,3 +424,21 @@ def counting(hand_over, at_once, most):
             at_once.discard(actor_id)
 
     return counted
+
+
+async def test_what_the_journal_has_sent_to_the_giver_goes_on_to_the_taker(autojump_clock):
+    """The taker asks the journal first, which still names the giver; there it waits while the actor is given away."""
+    async with clustered(*AB) as cluster:
+        a, b, answers = cluster["node-a"], cluster["node-b"], []
+        battle = await cluster.battle(cluster.id_on("node-a"))
+        with a.journal.holding() as held:
+            first = a.do(battle)
+            await held.arrived.wait()
+            cluster.nursery.start_soon(a.core.catalog.hand_over, battle, "node-b")
+            message = Message(battle, Show(), answers.append, trio.current_time() + 5)
+            b.cluster.requests.ask("node-a", message, named=True)
+            await trio.sleep(0.1)
+        assert isinstance(await first.answer(), Accepted)
+        await cluster.settle()
+        assert [type(answer) for answer in answers] == [Shown]
+        assert cluster.holders(battle) == ["node-b"]

@@ -79,7 +79,7 @@ async def test_nodes_that_believe_in_a_circle_end_it(autojump_clock):
             cluster[name].cluster.owners.learn(battle, believed)
         asked = cluster["node-a"].do(battle)
         assert isinstance(await asked.answer(), Accepted)
-        assert max(item.hops for item in cluster.hub.heard_items(Request)) <= 3, (
+        assert max(item.hops for item in cluster.hub.heard_items(Request)) <= 4, (
             "two beliefs and one word of the journal"
         )
         assert len(cluster.holders(battle)) == 1
