@@ -9,7 +9,7 @@ import pytest
 import redis
 import trio
 
-from gameserver.client.player import Player
+from gameserver.client.connection import Connection
 from gameserver.codec import decode
 from gameserver.errors import Refused
 from gameserver.ids import new_id
@@ -41,7 +41,7 @@ def nodes(node_settings: MakeSettings) -> Iterator[list[NodeThread]]:
 @asynccontextmanager
 async def connected_everywhere(
     worlds: list[World], person: Person
-) -> AsyncIterator[tuple[list[Player], list[Witness]]]:
+) -> AsyncIterator[tuple[list[Connection], list[Witness]]]:
     """A connection of the person to each node."""
     witnesses = [Witness() for _ in worlds]
     async with AsyncExitStack() as stack:
@@ -148,11 +148,17 @@ async def test_joining_on_one_node_subscribes_the_players_connections_on_all_nod
                 await worlds[1].post(duel.defenders[0], f"{duel.path}/join")
             else:
                 await players[1].join(duel.battle_id)
-            joined = len(await lines_of(worlds[0], duel.battle_id))
+            joined = await joined_at(worlds[0], duel.battle_id, duel.defenders[0].id)
             await worlds[0].post(duel.attackers[0], f"{duel.path}/begin")
             for player in players:
                 await player.attack(duel.battle_id)
             await check_streams(worlds[0], duel.battle_id, seen, since=joined)
+
+
+async def joined_at(world: World, battle_id: str, player_id: str) -> int:
+    """The seq of the player's joining; what settles by itself may have come after it."""
+    events = await world.journal(battle_id)
+    return next(e["seq"] for e in events if e["event"] == "battle:join" and e["payload"]["playerId"] == player_id)
 
 
 async def pending_of(worlds: list[World], owner: str) -> Duel:
