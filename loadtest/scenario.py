@@ -13,7 +13,7 @@ from typing import Any, Final
 import trio
 from attrs import define, field, frozen
 
-from gameserver.client.player import Event
+from gameserver.client.connection import Event
 from gameserver.errors import Refused, StartError
 from loadtest.limits import BATTLE_LIMIT_S, CONNECTING_AT_ONCE, QUIET_S, RETRY_PAUSE_S, SETTLE_LIMIT_S
 from loadtest.meter import Mark, Meter

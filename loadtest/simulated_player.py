@@ -15,9 +15,9 @@ from typing import Any, Final
 import trio
 from attrs import define, field, frozen
 
+from gameserver.client.connection import Connection, Event
 from gameserver.client.errors import Disconnected, Unreachable
-from gameserver.client.limits import PlayerLimits
-from gameserver.client.player import Event, Player
+from gameserver.client.limits import ConnectionLimits
 from gameserver.codec import encode
 from gameserver.errors import Refused
 from loadtest.handshake import answers
@@ -35,7 +35,7 @@ from loadtest.recording import Asked, Seen
 from loadtest.seating import Seat, Seating
 from loadtest.swarm import Swarm
 
-LIMITS: Final = PlayerLimits(connect_deadline_ms=CONNECT_DEADLINE_MS, command_deadline_ms=COMMAND_DEADLINE_MS)
+LIMITS: Final = ConnectionLimits(connect_deadline_ms=CONNECT_DEADLINE_MS, command_deadline_ms=COMMAND_DEADLINE_MS)
 
 CLOSINGS: Final = 2
 """The last events of a battle: each group has heard of its end."""
@@ -73,12 +73,12 @@ class SimulatedPlayer:
     seating: Seating
     on_play: Callable[[Event], None]
     dice: random.Random
-    _player: Player | None = None
+    _player: Connection | None = None
     _instance: int | None = None
     _last_id: int = 0
     _ready: trio.Event = field(factory=trio.Event)
     _following: dict[str, Followed] = field(factory=dict)
-    _heard_over: dict[str, Player | None] = field(factory=dict)
+    _heard_over: dict[str, Connection | None] = field(factory=dict)
     """The connection over which a battle's last event came."""
     _closings: Counter[str] = field(factory=Counter)
 
@@ -111,7 +111,7 @@ class SimulatedPlayer:
             self.seat.move_on()
             await trio.sleep(self.dice.uniform(0, RECONNECT_PAUSE_MAX_S))
 
-    async def _stay_with(self, player: Player) -> None:
+    async def _stay_with(self, player: Connection) -> None:
         """Until the connection ends, or the player's own node takes it back. Raises Refused, Disconnected."""
         self._player, self._instance = player, player.hello.instance
         self.seating.names[self.seat.url] = player.hello.node
@@ -152,7 +152,7 @@ class SimulatedPlayer:
         """Whether there is a battle whose last event has not come yet."""
         return bool(self._following)
 
-    async def connected(self) -> Player:
+    async def connected(self) -> Connection:
         while self._player is None or not self._ready.is_set():
             await self._ready.wait()
         return self._player
@@ -222,7 +222,7 @@ class SimulatedPlayer:
             else:
                 return
 
-    async def _watch(self, player: Player, battle_id: str) -> None:
+    async def _watch(self, player: Connection, battle_id: str) -> None:
         """Asks for what has not come yet. Raises Refused, Disconnected."""
         stream = self.seen.stream(battle_id)
         after = max(stream.last_seq, self._following[battle_id].joined_at - 1)

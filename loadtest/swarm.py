@@ -5,7 +5,7 @@ thousand of them in one process that costs more than the server's work for them.
 one epoll, nested in Trio's, and takes complete, unfragmented text frames apart itself: all that our server sends. What
 comes otherwise ends the connection, and the player comes back as after any other loss.
 
-A player's commands, answers and events are the client's own code (gameserver/client/player.py).
+A player's commands, answers and events are the client's own code (gameserver/client/connection.py).
 """
 
 import os
@@ -18,9 +18,9 @@ from typing import Final
 import msgspec
 import trio
 
+from gameserver.client.connection import Connection, Event, connect
 from gameserver.client.errors import Disconnected
-from gameserver.client.limits import PlayerLimits
-from gameserver.client.player import Event, Player, connect
+from gameserver.client.limits import ConnectionLimits
 from gameserver.codec import decode
 from loadtest.handshake import open_websocket
 
@@ -36,14 +36,8 @@ TEXT, CLOSE, PING, PONG = 0x81, 0x88, 0x89, 0x8A
 """First bytes of final frames without extensions."""
 
 
-class SwarmPlayer(Player):
+class SwarmPlayer(Connection):
     """A player whose messages are handed in."""
-
-    def take(self, message: Event) -> None:
-        self._take(message)
-
-    def lose(self, lost: Disconnected) -> None:
-        self._lose(lost)
 
 
 class Swarm:
@@ -65,8 +59,8 @@ class Swarm:
 
     @asynccontextmanager
     async def connect(
-        self, url: str, token: str, instance: int | None, *, on_event: Callable[[Event], None], limits: PlayerLimits
-    ) -> AsyncIterator[Player]:
+        self, url: str, token: str, instance: int | None, *, on_event: Callable[[Event], None], limits: ConnectionLimits
+    ) -> AsyncIterator[Connection]:
         """Raises Refused, Unreachable, Disconnected."""
         if not url.startswith("ws:"):
             async with connect(url, token, instance, on_event=on_event, limits=limits) as usual:

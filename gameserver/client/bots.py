@@ -1,14 +1,14 @@
 """Players that fight by themselves: they hit, now and then guard, and wait when they are told that they must."""
 
 import random
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import trio
 
-from gameserver.client.errors import Disconnected
 from gameserver.client.player import Player
-from gameserver.errors import Refused
+from gameserver.errors import GameServerError, Refused
 
 PAUSE_MS: Final = (700, 1_600)
 GUARD_SHARE: Final = 0.15
@@ -16,19 +16,29 @@ OVER: Final = ("battle_finished", "battle_not_found", "unknown_event")
 
 
 async def fight(player: Player, battle_id: str) -> None:
-    """Until the battle is over or the connection ends."""
-    with suppress(Disconnected):
-        while True:
-            if not await _act(player, battle_id):
-                return
-            await trio.sleep(random.uniform(*PAUSE_MS) / 1000)
+    """Until the battle is over or the player's connection ends for good."""
+    while True:
+        if not await _act(player, battle_id):
+            return
+        await trio.sleep(random.uniform(*PAUSE_MS) / 1000)
 
 
 async def watch_end(player: Player) -> None:
     """Reads the player's events until the battle is finished: what nobody reads would pile up."""
-    async for event in player.events():
-        if event["event"] == "battle:finished":
-            return
+    with until_ended(player):
+        async for event in player.events():
+            if event["event"] == "battle:finished":
+                return
+
+
+@contextmanager
+def until_ended(player: Player) -> Iterator[None]:
+    """What has ended the player's connection for good ends the block, and no more."""
+    try:
+        yield
+    except GameServerError:
+        if player.ended is None:
+            raise
 
 
 async def _act(player: Player, battle_id: str) -> bool:
@@ -38,6 +48,6 @@ async def _act(player: Player, battle_id: str) -> bool:
             await player.guard(battle_id)
         else:
             await player.attack(battle_id)
-    except Refused as refused:
-        return refused.code not in OVER
+    except GameServerError as error:
+        return player.ended is None and isinstance(error, Refused) and error.code not in OVER
     return True

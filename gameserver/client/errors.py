@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from gameserver.errors import GameServerError
+from gameserver.errors import GameServerError, Refused
 
 
 class Unreachable(GameServerError):
@@ -21,6 +21,16 @@ class Disconnected(GameServerError):
     @property
     def come_back(self) -> bool:
         return self.code < 4500
+
+
+class Unanswered(Refused):
+    """A command got no answer within its deadline, however often it was repeated: it may or may not have run. Repeat
+    it under its `command_id`, before any later one to the same battle; None means that it was never sent."""
+
+    def __init__(self, command_id: int | None, refused: Refused | None) -> None:
+        self.command_id = command_id
+        said = refused or ("it was never sent" if command_id is None else "nobody answered")
+        super().__init__("deadline_exceeded", f"no answer in time: {said}")
 
 
 @contextmanager

@@ -13,13 +13,13 @@ from typing import Any, Final
 import trio
 from attrs import frozen
 
-from gameserver.client.bots import fight, watch_end
-from gameserver.client.errors import Disconnected, Unreachable, unwrapped
+from gameserver.client.bots import fight, until_ended, watch_end
+from gameserver.client.errors import Unreachable, unwrapped
 from gameserver.client.http import HttpClient
-from gameserver.client.player import Player, connect
+from gameserver.client.player import Player
 from gameserver.client.scoreboard import Scoreboard
 from gameserver.config import Settings
-from gameserver.errors import Refused, StartError
+from gameserver.errors import GameServerError, Refused, StartError
 
 HELP: Final = "attack (or just Enter) · guard · cheer NAME · help · quit"
 BOT_NAMES: Final = ("Ada", "Grace", "Alan")
@@ -73,7 +73,7 @@ async def _play(url: str, name: str, mode: str, demo: bool) -> None:  # noqa: FB
         arena = await _prepare(http, name, mode)
     async with AsyncExitStack() as stack:
         players = [
-            await stack.enter_async_context(connect(arena.websocket_url, account.token)) for account in arena.accounts
+            await stack.enter_async_context(Player(arena.websocket_url, account.token)) for account in arena.accounts
         ]
         await _battle(arena, players, demo=demo)
 
@@ -121,18 +121,19 @@ async def _battle(arena: Arena, players: list[Player], *, demo: bool) -> None:
             await me.begin(arena.battle_id)
             await _show(me, board)
             nursery.cancel_scope.cancel()
-    if me.lost:
-        print(me.lost)
+    if me.ended:
+        print(me.ended)
 
 
 async def _show(player: Player, board: Scoreboard) -> None:
-    """Prints what happens, until the battle is finished or the connection ends."""
-    async for event in player.events():
-        line = board.line(event)
-        if line is not None:
-            print(line, flush=True)
-        if event["event"] == "battle:finished":
-            return
+    """Prints what happens, until the battle is finished or the player's connection ends for good."""
+    with until_ended(player):
+        async for event in player.events():
+            line = board.line(event)
+            if line is not None:
+                print(line, flush=True)
+            if event["event"] == "battle:finished":
+                return
 
 
 # -- the person ----------------------------------------------------------------------------------------------------
@@ -150,7 +151,7 @@ async def _listen(player: Player, arena: Arena, scope: trio.CancelScope) -> None
         except Refused as refused:
             wait = f" (in {refused.retry_after_ms / 1000:.1f} s)" if refused.retry_after_ms else ""
             print(f"{refused.message}{wait}")
-        except Disconnected:
+        except GameServerError:
             return
 
 

@@ -1,267 +1,243 @@
-"""One player's connection to the game: commands with their answers, and the events that the server pushes.
+"""A player of the game who stays connected: the one thing that a bot needs.
 
-    async with connect(url, token) as player:
-        state = (await player.watch(battle_id))["state"]
+    async with Player(url, token) as player:
+        await player.watch(battle_id)
         await player.attack(battle_id)
         async for event in player.events(): ...
 
-Answers find their command by its ID. Whoever comes back after a disconnection passes the `instance` of the earlier
-hello and the `last_id` used under it, and may then repeat an unanswered command by its ID: it takes effect once.
+However often the connection is lost, or moves to another node: a command takes effect once, is repeated under its ID
+until it is answered, and is never overtaken by a later one to the same battle; and the events of a battle come each
+once and in order. What ends it (see `ended`) is raised by commands and by `events()`.
 """
 
-import ssl
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from typing import Any, Final
-from urllib.parse import SplitResult, urlsplit
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, nullcontext
+from functools import partial
+from types import TracebackType
+from typing import Any, Final, Self
 
 import trio
-from attrs import define, field, frozen
-from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnection, wrap_client_stream
+from attrs import define
 
-from gameserver.client.errors import Disconnected, Unreachable, unwrapped
-from gameserver.client.http import refused_from
+from gameserver.client.addresses import Addresses
+from gameserver.client.connection import NORMAL, Event, Hello, connect
+from gameserver.client.errors import Disconnected, Unanswered, unwrapped
+from gameserver.client.game_commands import GameCommands
+from gameserver.client.inbox import Inbox
+from gameserver.client.kept_connection import Dial, KeptConnection, Numbers, Token
+from gameserver.client.lanes import Lanes
 from gameserver.client.limits import PlayerLimits
-from gameserver.codec import decode, encode
-from gameserver.errors import Refused
+from gameserver.client.link import Link
+from gameserver.client.pauses import Dice, retry_pause_s
+from gameserver.client.subscriptions import Subscriptions
+from gameserver.errors import GameServerError, Refused
 
-ABNORMAL: Final = 1006
-"""What WebSocket calls an end without a close frame."""
+MIGRATE_SPREAD: Final = 0.5, 1.5
+"""A node that stops tells all its players at once; they do not all come at once."""
 
-Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
+UNREACHABLE_LIMIT: Final = 2
+"""So many times in a row a command may be told that another node cannot be reached, until the player goes there."""
 
-Event = dict[str, Any]
-"""As on the wire: "event", "payload", and "seq" for what happened in a battle."""
-
-
-@frozen
-class Hello:
-    player_id: str
-    instance: int
-    node: str
-    server_time_ms: int
-
-
-@asynccontextmanager
-async def connect(
-    url: str,
-    token: str,
-    instance: int | None = None,
-    *,
-    last_id: int = 0,
-    on_event: Callable[[Event], None] | None = None,
-    limits: PlayerLimits | None = None,
-) -> AsyncIterator["Player"]:
-    """A connected player, who has been greeted. With `on_event`, events go there, at once, and not to `events()`.
-
-    Raises Refused (the handshake), Unreachable, Disconnected (before the greeting).
-    """
-    limits = limits or PlayerLimits()
-    target = url if instance is None else f"{url}{'&' if '?' in url else '?'}instance={instance}"
-    stream = await _open_stream(urlsplit(target), limits)
-    try:
-        with unwrapped():
-            async with trio.open_nursery() as nursery:
-                websocket = await _upgrade(nursery, stream, urlsplit(target), token, limits)
-                player = Player(websocket, last_id, on_event, limits)
-                nursery.start_soon(player.read)
-                try:
-                    await player.greeted()
-                    yield player
-                finally:
-                    with trio.move_on_after(limits.close_deadline_ms / 1000):
-                        await websocket.aclose()
-                    nursery.cancel_scope.cancel()
-    except ConnectionRejected as rejected:
-        raise refused_from(rejected.status_code, rejected.body or b"") from None
-    finally:
-        await trio.aclose_forcefully(stream)  # the library leaves it open when the handshake fails
-
-
-async def _open_stream(url: SplitResult, limits: PlayerLimits) -> Stream:
-    try:
-        with trio.fail_after(limits.connect_deadline_ms / 1000):
-            if url.scheme == "wss":
-                context = ssl.create_default_context()
-                return await trio.open_ssl_over_tcp_stream(url.hostname or "", url.port or 443, ssl_context=context)
-            return await trio.open_tcp_stream(url.hostname or "", url.port or 80)
-    except (OSError, trio.TooSlowError) as error:
-        raise Unreachable(f"nothing answers at {url.scheme}://{url.netloc}") from error
-
-
-async def _upgrade(
-    nursery: trio.Nursery, stream: Stream, url: SplitResult, token: str, limits: PlayerLimits
-) -> WebSocketConnection:
-    try:
-        with trio.fail_after(limits.connect_deadline_ms / 1000):
-            return await wrap_client_stream(
-                nursery,
-                stream,
-                url.netloc,
-                f"{url.path or '/'}?{url.query}",
-                extra_headers=[(b"Authorization", f"Bearer {token}".encode())],
-                max_message_size=limits.message_bytes,
-            )
-    except trio.TooSlowError as error:
-        raise Unreachable(f"{url.scheme}://{url.netloc} does not answer as a WebSocket") from error
+UNORDERED: Final = ("battle:watch", "ping")
+"""They change nothing, so they need not wait for their turn."""
 
 
 @define(eq=False)
-class _Waiting:
-    """A command on its way: `answer` is the payload of the reply, or the error instead of it."""
+class Asked:
+    """A command until it is answered."""
 
-    done: trio.Event = field(factory=trio.Event)
-    answer: Any = None
+    event: str
+    payload: dict[str, Any]
+    command_id: int | None
+    tries: int = 0
+    unreachable: int = 0
+    refused: Refused | None = None
+    """Why it has to be repeated."""
 
-    def settle(self, answer: Any) -> None:
-        self.answer = answer
-        self.done.set()
 
+class Player(GameCommands):
+    """`urls`: one or several that lead to the game. `instance` and `last_id` are those of an earlier run, for a program
+    that was restarted and repeats its unanswered commands.
 
-class Player:
-    """Made by `connect`. `lost` says why, once the connection has ended."""
-
-    hello: Hello
+    Entering raises Unreachable, or Refused (the handshake).
+    """
 
     def __init__(
         self,
-        websocket: WebSocketConnection,
-        last_id: int,
-        on_event: Callable[[Event], None] | None,
-        limits: PlayerLimits,
+        urls: str | Sequence[str],
+        token: Token,
+        *,
+        instance: int | None = None,
+        last_id: int = 0,
+        limits: PlayerLimits | None = None,
+        dial: Dial = connect,
+        dice: Dice = random,
     ) -> None:
-        self._websocket, self._limits = websocket, limits
-        self.last_id = last_id
-        self.lost: Disconnected | None = None
-        self._waiting: dict[int, _Waiting] = {}
-        self._greeting = _Waiting()
-        self._pushed, self._to_read = trio.open_memory_channel[Event](limits.events)
-        self._on_event = on_event or self._pushed.send_nowait
+        self._limits = limits = limits or PlayerLimits()
+        self._dice = dice
+        self._inbox, self._lanes = Inbox(limits.events), Lanes()
+        self._subscriptions = Subscriptions(self._inbox, limits, dice)
+        self._numbers = Numbers(instance, last_id)
+        self._kept = KeptConnection(
+            Addresses([urls] if isinstance(urls, str) else urls),
+            token,
+            self._numbers,
+            limits,
+            dial,
+            dice,
+            on_event=self._take,
+            on_connected=self._subscriptions.connected,
+            on_ended=self._close_inbox,
+        )
+        self._commands = 0
+        self._moved_at = float("-inf")
+        self._opening = self._open()
 
-    # -- the game -------------------------------------------------------------------------------------------------
+    async def __aenter__(self) -> Self:
+        await self._opening.__aenter__()
+        return self
 
-    async def join(self, battle_id: str) -> Any:
-        return await self.command("battle:join", {"battleId": battle_id})
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return await self._opening.__aexit__(kind, error, trace)
 
-    async def begin(self, battle_id: str) -> Any:
-        return await self.command("battle:begin", {"battleId": battle_id})
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[None]:
+        with unwrapped():
+            async with trio.open_nursery() as nursery:
+                self._subscriptions.open(self._kept, nursery)
+                await self._kept.open(nursery)
+                try:
+                    yield
+                finally:
+                    await self._kept.close(Disconnected(NORMAL, "left"))
+                    nursery.cancel_scope.cancel()
 
-    async def finish(self, battle_id: str) -> Any:
-        return await self.command("battle:finish", {"battleId": battle_id})
+    # -- what it is -----------------------------------------------------------------------------------------------
 
-    async def attack(self, battle_id: str) -> Any:
-        return await self.command("battle:attack", {"battleId": battle_id})
+    @property
+    def hello(self) -> Hello:
+        """Of the present connection, or the last one."""
+        assert self._kept.current is not None, "entered"
+        return self._kept.current.connection.hello
 
-    async def guard(self, battle_id: str) -> Any:
-        return await self.command("battle:guard", {"battleId": battle_id})
+    @property
+    def url(self) -> str:
+        """Likewise."""
+        assert self._kept.current is not None, "entered"
+        return self._kept.current.url
 
-    async def cheer(self, battle_id: str, target_id: str) -> Any:
-        return await self.command("battle:cheer", {"battleId": battle_id, "targetId": target_id})
+    @property
+    def ended(self) -> GameServerError | None:
+        """Why there will be no other connection: Disconnected (with a code that means do not come back), Refused (the
+        handshake, for good) or Unreachable."""
+        return self._kept.ended
 
-    async def watch(self, battle_id: str, after: int | None = None) -> Any:
-        """`{"seq", "state"}`; or, with `after`, `{"seq", "recovered": true}` and then the events above it, if the
-        server still has them all."""
-        payload = {"battleId": battle_id} if after is None else {"battleId": battle_id, "after": after}
-        return await self.command("battle:watch", payload)
+    @property
+    def last_id(self) -> int:
+        return self._numbers.last_id
 
-    async def ping(self) -> Any:
-        return await self.command("ping", {})
+    def last_seq(self, battle_id: str) -> int | None:
+        """Of the last event of the battle that was handed to `events()`."""
+        return self._subscriptions.last_seq(battle_id)
 
-    async def command(self, event: str, payload: dict[str, Any], *, command_id: int | None = None) -> Any:
-        """The payload of the reply. `command_id` repeats an earlier command; otherwise the next ID is taken.
-
-        Raises Refused (`deadline_exceeded` also when no answer came in time), Disconnected.
-        """
-        if len(self._waiting) >= self._limits.in_flight:
-            raise Refused("too_many_in_flight")
-        if command_id is None:
-            command_id = self.last_id = self.last_id + 1
-        waiting = self._waiting[command_id] = _Waiting()
-        try:
-            with trio.fail_after(self._limits.command_deadline_ms / 1000):
-                await self._send(encode({"id": command_id, "event": event, "payload": payload}))
-                await waiting.done.wait()
-        except trio.TooSlowError:
-            raise Refused("deadline_exceeded") from None
-        finally:
-            del self._waiting[command_id]
-        if isinstance(waiting.answer, Exception):
-            raise waiting.answer
-        return waiting.answer
+    # -- what it does ---------------------------------------------------------------------------------------------
 
     def events(self) -> AsyncIterator[Event]:
-        """What the server pushes, in order, until the connection ends; for one reader. `lost` then says why."""
-        return self._to_read
+        """What the server pushes, as on the wire, and RESTART and UNWATCHED (see subscriptions.py); until the player
+        leaves. Raises `ended` after the last one."""
+        return self._inbox
 
-    # -- the connection -------------------------------------------------------------------------------------------
+    def follow(self, websocket_url: str) -> None:
+        """Go to this node, such as the owner of a battle (`battle["websocket_url"]`), which saves commands a hop. The
+        present connection is left once there is the new one; if there is none to be had, it stays."""
+        if websocket_url != self.url:
+            self._kept.move(websocket_url)
 
-    async def greeted(self) -> None:
-        """Raises Refused("deadline_exceeded"), Disconnected."""
-        with trio.move_on_after(self._limits.connect_deadline_ms / 1000):
-            await self._greeting.done.wait()
-        if not isinstance(self._greeting.answer, Hello):
-            raise self._greeting.answer or Refused("deadline_exceeded", "connected, but not greeted in time")
-        self.hello = self._greeting.answer
+    async def watch(self, battle_id: str, after: int | None = None) -> Any:
+        """Have the battle's events from now on; with `after`, those above it, if the battle is not followed yet.
 
-    async def read(self) -> None:
-        """Hands on what comes until the connection ends. The task of `connect`."""
+        `{"seq", "state"}`, or `{"seq", "recovered": true}` if the events above `after` are coming. Raises as `command`.
+        """
+        if not self._subscriptions.has_room(battle_id):
+            raise Refused("too_many_watches")
+        return await super().watch(battle_id, after)
+
+    async def command(self, event: str, payload: dict[str, Any], *, command_id: int | None = None) -> Any:
+        """Raises Refused, Unanswered, and `ended`."""
+        if self._commands >= self._limits.commands:
+            raise Refused("too_many_in_flight")
+        self._commands += 1
+        asked = Asked(event, payload, command_id)
         try:
-            while not self.lost:
-                message = await self._websocket.get_message()
-                self._take(decode(message.encode() if isinstance(message, str) else message))
-        except ConnectionClosed as closed:
-            self._lose(_disconnected(closed))
-        except trio.WouldBlock:
-            self._lose(Disconnected(1000, f"more than {self._limits.events} events were waiting to be read"))
-
-    def _take(self, message: Event) -> None:
-        match message["event"]:
-            case "reply":
-                self._settle(message["id"], message["payload"])
-            case "error":
-                problem = message["payload"]
-                refused = Refused(
-                    problem["code"],
-                    problem["message"],
-                    retry_after_ms=problem.get("retryAfterMs"),
-                    websocket_url=problem.get("websocketUrl"),
-                )
-                self._settle(message.get("id"), refused)
-            case "hello":
-                hello = message["payload"]
-                self._greeting.settle(Hello(hello["playerId"], hello["instance"], hello["node"], hello["serverTimeMs"]))
-            case _:
-                self._on_event(message)
-
-    def _settle(self, command_id: int | None, answer: Any) -> None:
-        waiting = self._waiting.get(command_id) if command_id is not None else None
-        if waiting:  # nobody waits any more for an answer that came too late
-            waiting.settle(answer)
-
-    async def _send(self, data: bytes) -> None:
-        if self.lost:
-            raise self.lost
-        sent = False
-        try:
-            await self._websocket.send_message(data.decode())
-            sent = True
-        except ConnectionClosed as closed:
-            raise _disconnected(closed) from None
+            with trio.move_on_after(self._limits.command_deadline_ms / 1000):
+                return await self._in_turn(asked)
         finally:
-            if not sent:
-                self._lose(Disconnected(ABNORMAL, "a message was cut short, and with it the connection"))
+            self._commands -= 1
+        raise Unanswered(asked.command_id if asked.tries else None, asked.refused)
 
-    def _lose(self, lost: Disconnected) -> None:
-        if self.lost:
+    async def _in_turn(self, asked: Asked) -> Any:
+        battle_id = asked.payload.get("battleId")
+        free = battle_id is None or asked.event in UNORDERED
+        async with nullcontext() if free else self._lanes.turn(str(battle_id)):
+            if asked.command_id is None:
+                asked.command_id = self._numbers.next_id()
+            return await self._insist(asked)
+
+    async def _insist(self, asked: Asked) -> Any:
+        while True:
+            link = await self._kept.link()
+            asked.tries += 1
+            hear = partial(self._answered, link, asked)
+            try:
+                return await link.connection.command(asked.event, asked.payload, command_id=asked.command_id, hear=hear)
+            except Disconnected:
+                continue
+            except Refused as refused:
+                if not self._may_be_repeated(asked, refused):
+                    raise
+                asked.refused = refused
+                self._look_for_owner(asked, refused)
+                limits = self._limits
+                pause_s = retry_pause_s(
+                    refused, asked.tries - 1, limits.retry_pause_ms, limits.retry_pause_max_ms, self._dice
+                )
+            await trio.sleep(pause_s)
+
+    def _may_be_repeated(self, asked: Asked, refused: Refused) -> bool:
+        return refused.retryable or (refused.code == "watch_replaced" and asked.event == "battle:watch")
+
+    def _look_for_owner(self, asked: Asked, refused: Refused) -> None:
+        if refused.code != "owner_unreachable" or not refused.websocket_url:
+            asked.unreachable = 0
             return
-        self.lost = lost
-        self._greeting.settle(self._greeting.answer or lost)
-        for waiting in self._waiting.values():
-            waiting.settle(lost)
-        self._pushed.close()
+        asked.unreachable += 1
+        now = trio.current_time()
+        if asked.unreachable >= UNREACHABLE_LIMIT and now - self._moved_at >= self._limits.move_interval_ms / 1000:
+            self._moved_at = now
+            self.follow(refused.websocket_url)
 
+    # -- what it hears --------------------------------------------------------------------------------------------
 
-def _disconnected(closed: ConnectionClosed) -> Disconnected:
-    if closed.reason is None:
-        return Disconnected(ABNORMAL, "without a word")
-    return Disconnected(closed.reason.code, closed.reason.reason or "without a word")
+    def _answered(self, link: Link, asked: Asked, answer: Any) -> None:
+        if asked.event == "battle:watch":
+            self._subscriptions.watched(link, asked.payload["battleId"], asked.payload.get("after"), answer)
+        elif asked.event == "battle:join":
+            self._subscriptions.joined(link, asked.payload["battleId"], answer, again=asked.tries > 1)
+
+    def _take(self, link: Link, event: Event) -> None:
+        if event["event"] == "migrate":
+            if link is self._kept.current or self._kept.current is None:
+                payload = event["payload"]
+                delay_s = payload.get("delayMs", 0) / 1000 * self._dice.uniform(*MIGRATE_SPREAD)
+                self._kept.move(payload.get("url"), delay_s)
+        elif "seq" in event:
+            self._subscriptions.take(event)
+        else:
+            self._inbox.put(event)
+
+    def _close_inbox(self, error: GameServerError) -> None:
+        left = isinstance(error, Disconnected) and error.code == NORMAL and error.reason == "left"
+        self._inbox.close(None if left else error)

@@ -6,7 +6,7 @@ Events of modes that are not bundled have lines, too: plain ones.
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from gameserver.client.player import Event
+from gameserver.client.connection import Event
 
 BAR_CELLS: Final = 20
 SIDES: Final = {"attacker": "attackers", "defender": "defenders"}

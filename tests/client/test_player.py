@@ -1,170 +1,416 @@
-import json
-from contextlib import asynccontextmanager
+"""A player stays connected, whatever becomes of the connections: on the virtual clock, against a game made up."""
+
+import random
 
 import pytest
 import trio
 from attrs import evolve
+from trio.testing import wait_all_tasks_blocked
 
-from gameserver.client.errors import Disconnected, Unreachable
-from gameserver.client.limits import PlayerLimits
-from gameserver.client.player import connect
-from gameserver.config import Settings
+from gameserver.client.errors import Disconnected, Unanswered, Unreachable
+from gameserver.client.limits import ConnectionLimits, PlayerLimits
+from gameserver.client.player import Player
+from gameserver.client.subscriptions import RESTART, UNWATCHED
 from gameserver.errors import Refused
-from gameserver.net.frame_stream import EdgeCounters
-from gameserver.net.handshake import Admission
-from gameserver.net.trio_websocket_edge import serve_websocket
-from gameserver.protocol.close_codes import CloseCode
-from gameserver.protocol.frames import text_frame
+from tests.client.fake_game import ONE, THREE, TWO, FakeGame
+
+B = "b1"
+LIMITS = PlayerLimits(connection=ConnectionLimits(connect_deadline_ms=2_000, command_deadline_ms=2_000))
 
 
-class Game:
-    """The other side of the wire, as far as a client can tell. It answers by the battle's ID."""
+class Longest:
+    """Every pause is as long as it may be."""
 
-    def __init__(self, admission, connection):
-        self.admission, self.connection, self.heard = admission, connection, []
-
-    def say(self, **message):
-        self.connection.send(text_frame(json.dumps(message).encode()))
-
-    def on_open(self):
-        instance = self.admission.instance or 99
-        hello = {"playerId": "ada", "instance": instance, "node": "node-0", "serverTimeMs": 5}
-        self.say(event="hello", payload=hello)
-        self.say(event="leaderboard", payload=[])
-
-    def on_text(self, data):
-        message = json.loads(data)
-        self.heard.append(message)
-        number, battle = message["id"], message["payload"].get("battleId")
-        if battle == "refused":
-            problem = {"code": "no_energy", "message": "Rest!", "retryable": False, "retryAfterMs": 700}
-            self.say(event="error", id=number, payload=problem)
-        elif battle == "closed":
-            self.connection.close(CloseCode.SESSION_REVOKED)
-        elif battle == "loud":
-            for seq in range(50):
-                self.say(event="battle:attack", seq=seq, payload={"battleId": battle})
-            self.say(event="reply", id=number, payload={})
-        elif battle != "silent":
-            self.say(event="battle:attack", seq=number, payload={"battleId": battle})
-            self.say(event="reply", id=number, payload={"seq": number})
-
-    def on_close(self):
-        pass
+    def uniform(self, least, most):
+        return most
 
 
-def door(opening):
-    if opening.header(b"authorization") != "Bearer good":
-        raise Refused("token_expired")
-    instance = opening.target.partition("instance=")[2]
-    return Admission("ada", "session-1", 4_000_000_000, int(instance) if instance else None, None)
+@pytest.fixture
+def game():
+    return FakeGame()
 
 
-@asynccontextmanager
-async def playing():
-    games = []
-
-    def open_endpoint(admission, connection):
-        games.append(Game(admission, connection))
-        return games[-1]
-
-    settings = evolve(Settings().websocket, port=0, close_deadline_ms=200)
-    with trio.fail_after(10):
-        async with trio.open_nursery() as nursery:
-            port = await nursery.start(serve_websocket, settings, door, open_endpoint, EdgeCounters())
-            yield f"ws://127.0.0.1:{port}/ws", games
-            nursery.cancel_scope.cancel()
+def player_of(game, *urls, token="good", dice=None, **limits):
+    return Player(urls or [ONE], token, limits=evolve(LIMITS, **limits), dial=game.dial, dice=dice or random.Random(5))
 
 
-async def test_commands_get_their_replies_and_events_come_in_order():
-    async with playing() as (url, games), connect(url, "good") as player:
-        assert (player.hello.player_id, player.hello.instance, player.hello.node) == ("ada", 99, "node-0")
-        assert await player.attack("b1") == {"seq": 1}
-        assert await player.cheer("b1", "grace") == {"seq": 2}
-        await player.watch("b1", after=40)
-        assert [message["id"] for message in games[0].heard] == [1, 2, 3]
-        assert games[0].heard[1] == {
-            "id": 2,
-            "event": "battle:cheer",
-            "payload": {"battleId": "b1", "targetId": "grace"},
-        }
-        assert games[0].heard[2]["payload"] == {"battleId": "b1", "after": 40}
-        names = []
+async def read(player, number):
+    """The next events, as (name without its prefix, seq)."""
+    found = []
+    with trio.fail_after(600):
         async for event in player.events():
-            names.append((event["event"], event.get("seq")))
-            if len(names) == 4:
-                break
-        assert names == [("leaderboard", None), *(("battle:attack", seq) for seq in (1, 2, 3))]
+            found.append((event["event"].partition(":")[2], event.get("seq")))
+            if len(found) == number:
+                return found
+    raise AssertionError("no more events")
 
 
-async def test_a_refusal_is_raised():
-    async with playing() as (url, _), connect(url, "good") as player:
-        with pytest.raises(Refused) as caught:
-            await player.guard("refused")
-        assert (caught.value.code, caught.value.message, caught.value.retry_after_ms) == ("no_energy", "Rest!", 700)
-        await player.guard("b1")
+def attacks(*seqs):
+    return [("attack", seq) for seq in seqs]
 
 
-async def test_a_refused_handshake_says_why():
-    async with playing() as (url, _):
-        with pytest.raises(Refused, match="token_expired"):
-            async with connect(url, "bad"):
-                pass
+# -- events -----------------------------------------------------------------------------------------------------------
 
 
-async def test_who_comes_back_keeps_instance_and_ids():
-    async with playing() as (url, games):
-        async with connect(url, "good", instance=7, last_id=41) as player:
-            assert player.hello.instance == 7
-            assert await player.attack("b1") == {"seq": 42}
-            assert await player.command("battle:attack", {"battleId": "b1"}, command_id=40) == {"seq": 40}
-            assert player.last_id == 42
-        assert games[0].admission.instance == 7
+async def test_a_battles_events_come_each_once_and_in_order_over_broken_connections(game, autojump_clock):
+    async with player_of(game) as player:
+        game.happen(B)
+        assert await player.watch(B) == {"seq": 1, "state": {"state": "running", "at": 1}}
+        game.happen(B)
+        game.happen(B)
+        game.wire.cut(lost=1)
+        game.happen(B)
+        assert await read(player, 3) == attacks(2, 3, 4)
+        game.wire.cut(4001)
+        game.happen(B)
+        assert await read(player, 1) == attacks(5)
+        assert player.last_seq(B) == 5
+        assert [instance for _, _, _, instance in game.dialled] == [None, 7, 7]
 
 
-async def test_no_answer_in_time():
-    limits = PlayerLimits(command_deadline_ms=100)
-    async with playing() as (url, _), connect(url, "good", limits=limits) as player:
-        with pytest.raises(Refused, match="deadline_exceeded"):
-            await player.attack("silent")
-        await player.attack("b1")
+async def test_what_the_server_no_longer_has_is_a_restart_from_the_present_state(game, autojump_clock):
+    async with player_of(game) as player:
+        await player.watch(B)
+        game.wire.cut()
+        for _ in range(3):
+            game.happen(B)
+        game.battles[B].kept_from = 3
+        events = player.events()
+        restart = await anext(events)
+        assert restart == {
+            "event": RESTART,
+            "seq": 3,
+            "payload": {"battleId": B, "state": {"state": "running", "at": 3}},
+        }
+        game.happen(B)
+        assert await read(player, 1) == attacks(4)
 
 
-async def test_a_lost_connection_ends_commands_and_events():
-    async with playing() as (url, _), connect(url, "good") as player:
-        with pytest.raises(Disconnected) as caught:
-            await player.attack("closed")
-        assert (caught.value.code, caught.value.come_back) == (4500, False)
-        assert [event["event"] async for event in player.events()] == ["leaderboard"]
-        with pytest.raises(Disconnected):
-            await player.attack("b1")
-        assert player.lost is not None
+async def test_a_program_that_was_restarted_goes_on_where_it_was(game, autojump_clock):
+    for _ in range(4):
+        game.happen(B)
+    async with Player([ONE], "good", instance=9, last_id=40, limits=LIMITS, dial=game.dial) as player:
+        assert (await player.watch(B, after=2))["recovered"]
+        assert await read(player, 2) == attacks(3, 4)
+        await player.attack(B)
+        assert game.wire.instance == 9
+        assert player.last_id == 42
 
 
-async def test_events_that_nobody_reads_end_the_connection():
-    async with playing() as (url, _), connect(url, "good", limits=PlayerLimits(events=10)) as player:
-        with pytest.raises(Disconnected, match="waiting to be read"):
-            await player.attack("loud")
+async def test_joining_brings_the_events_also_when_the_connection_breaks_before_the_first(game, autojump_clock):
+    async with player_of(game) as player:
+        game.unanswered = 1
+        assert await player.join(B) == {"seq": 1}
+        game.happen(B)
+        assert await read(player, 2) == [("join", 1), ("attack", 2)]
 
 
-async def test_events_may_go_to_a_callback():
-    seen = []
-    async with (
-        playing() as (url, _),
-        connect(url, "good", on_event=seen.append, limits=PlayerLimits(events=10)) as player,
-    ):
-        await player.attack("loud")
-        assert [event.get("seq") for event in seen] == [None, *range(50)]
+async def test_whoever_reads_slowly_gets_everything_in_the_end_and_no_more_waits_than_may(game, autojump_clock):
+    async with player_of(game, events=10) as player:
+        await player.watch(B)
+        for _ in range(35):
+            game.happen(B)
+        await wait_all_tasks_blocked()
+        assert len(player.events()) == 10
+        assert len(game.wires) == 1
+        assert await read(player, 3) == attacks(1, 2, 3)
+        for _ in range(5):
+            game.happen(B)
+        await wait_all_tasks_blocked()
+        assert await read(player, 37) == attacks(*range(4, 41))
 
 
-async def test_errors_of_the_body_come_out_as_they_are():
-    async with playing() as (url, _):
-        with pytest.raises(LookupError, match="mine"):
-            async with connect(url, "good"):
-                raise LookupError("mine")
+async def test_a_battle_that_is_over_is_not_asked_for_again(game, autojump_clock):
+    async with player_of(game) as player:
+        await player.watch(B)
+        game.happen(B, "battle:finished")
+        for side in ("attacker", "defender"):
+            game.happen(B, "battle:settled", intentionId=f"close:{side}")
+        await read(player, 3)
+        game.heard.clear()
+        game.wire.cut()
+        await player.ping()
+        await wait_all_tasks_blocked()
+        assert [event for _, event, _ in game.heard] == ["ping"]
 
 
-async def test_nobody_there():
+async def test_a_battle_that_cannot_be_followed_any_more_is_said_to_be_so(game, autojump_clock):
+    async with player_of(game) as player:
+        await player.watch(B)
+        await player.watch("b2")
+        game.watch = lambda *_: (_ for _ in ()).throw(Refused("battle_not_found"))
+        game.wire.cut()
+        lost = [await anext(player.events()) for _ in range(2)]
+        assert {event["event"] for event in lost} == {UNWATCHED}
+        assert {event["payload"]["battleId"] for event in lost} == {B, "b2"}
+        assert {event["payload"]["code"] for event in lost} == {"battle_not_found"}
+        assert player.last_seq(B) is None
+
+
+async def test_more_battles_than_may_be_followed_are_refused_unless_an_old_one_is_done(game, autojump_clock):
+    async with player_of(game, battles=2) as player:
+        await player.watch(B)
+        await player.watch("b2")
+        with pytest.raises(Refused, match="too_many_watches"):
+            await player.watch("b3")
+        game.happen(B, "battle:finished")
+        await read(player, 1)
+        await player.watch("b3")
+        assert player.last_seq(B) is None
+
+
+# -- commands ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_command_whose_answer_was_lost_is_repeated_under_its_id_and_gets_the_first_answer(game, autojump_clock):
+    async with player_of(game) as player:
+        game.unanswered = 2
+        assert await player.attack(B) == {"seq": 1}
+        assert await player.attack(B) == {"seq": 2}
+        assert [number for _, event, number in game.heard if event == "battle:attack"] == [1, 1, 1, 2]
+        assert game.battles[B].last_seq == 2
+
+
+async def test_no_command_overtakes_an_earlier_one_to_its_battle_that_is_being_repeated(game, autojump_clock):
+    answers = []
+
+    async def attack(player, battle_id, name):
+        await player.attack(battle_id)
+        answers.append(name)
+
+    async with player_of(game) as player, trio.open_nursery() as nursery:
+        game.refusals += [Refused("actor_restarting")] * 3
+        nursery.start_soon(attack, player, B, "first")
+        await wait_all_tasks_blocked(0.001)
+        nursery.start_soon(attack, player, B, "second")
+        nursery.start_soon(attack, player, "b2", "elsewhere")
+        await trio.sleep(30)
+        assert sorted(answers) == ["elsewhere", "first", "second"]
+        assert answers.index("first") < answers.index("second")
+        assert [event["payload"]["by"] for event in game.battles[B].events] == sorted(game.battles[B].outcomes)
+
+
+async def test_a_refused_command_waits_as_long_as_the_server_says(game, autojump_clock):
+    async with player_of(game, dice=Longest()) as player:
+        game.refusals.append(Refused("overloaded", retry_after_ms=3_000))
+        before = trio.current_time()
+        await player.attack(B)
+        assert 3 <= trio.current_time() - before <= 4
+
+
+async def test_what_is_refused_for_good_is_raised_at_once(game, autojump_clock):
+    async with player_of(game) as player:
+        game.refusals.append(Refused("no_energy", retry_after_ms=3_000))
+        before = trio.current_time()
+        with pytest.raises(Refused, match="no_energy"):
+            await player.attack(B)
+        assert trio.current_time() == before
+
+
+async def test_a_command_that_was_not_answered_within_its_deadline_can_be_repeated_by_its_id(game, autojump_clock):
+    async with player_of(game) as player:
+        game.refusals += [Refused("outcome_unknown")] * 1_000
+        before = trio.current_time()
+        with pytest.raises(Unanswered, match="outcome_unknown") as caught:
+            await player.attack(B)
+        assert trio.current_time() - before == LIMITS.command_deadline_ms / 1000
+        assert caught.value.command_id == 1
+        game.refusals.clear()
+        assert await player.command("battle:attack", {"battleId": B}, command_id=1) == {"seq": 1}
+
+
+async def test_a_command_that_was_never_sent_says_so(game, autojump_clock):
+    async with player_of(game, command_deadline_ms=1_000) as player:
+        game.up.clear()
+        game.wire.cut()
+        await wait_all_tasks_blocked()
+        with pytest.raises(Unanswered, match="never sent") as caught:
+            await player.attack(B)
+        assert caught.value.command_id is None
+
+
+async def test_more_commands_than_may_be_unanswered_are_refused(game, autojump_clock):
+    async with player_of(game, commands=3) as player, trio.open_nursery() as nursery:
+        game.silent = True
+        for _ in range(3):
+            nursery.start_soon(player.attack, B)
+        await wait_all_tasks_blocked()
+        with pytest.raises(Refused, match="too_many_in_flight"):
+            await player.attack(B)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_command_that_nobody_waits_for_any_more_holds_up_no_other(game, autojump_clock):
+    async with player_of(game) as player:
+        game.silent = True
+        with trio.move_on_after(0.5) as scope:
+            await player.attack(B)
+        assert scope.cancelled_caught
+        game.silent = False
+        assert await player.attack(B) == {"seq": 2}
+
+
+# -- coming back ------------------------------------------------------------------------------------------------------
+
+
+async def test_the_pauses_between_tries_grow_up_to_a_limit_and_the_tries_have_an_end(game, autojump_clock):
+    async with player_of(game, dice=Longest(), away_limit_ms=30_000) as player:
+        await trio.sleep(LIMITS.steady_ms / 1000)
+        game.up.clear()
+        lost_at = trio.current_time()
+        game.wire.cut()
+        with pytest.raises(Unreachable, match="within 30000 ms"):
+            await anext(player.events())
+        tries = [at - lost_at for at, *_ in game.dialled[1:]]
+        assert tries == pytest.approx([0.2, 0.6, 1.4, 3, 6.2, 11.2, 16.2, 21.2, 26.2])
+        assert trio.current_time() - lost_at == pytest.approx(30)
+        with pytest.raises(Unreachable):
+            await player.attack(B)
+
+
+async def test_a_server_that_hangs_up_on_everybody_is_not_stormed(game, autojump_clock):
+    async with player_of(game, dice=Longest()) as player:
+        for _ in range(5):
+            await player.ping()
+            game.wire.cut(4003)
+        await player.ping()
+        pauses = [later[0] - earlier[0] for earlier, later in zip(game.dialled, game.dialled[1:], strict=False)]
+        assert pauses == pytest.approx([0.4, 0.8, 1.6, 3.2, 5])
+
+
+async def test_pauses_are_spread_over_their_whole_length(game, autojump_clock):
+    async def first_pause(seed):
+        async with player_of(game, dice=random.Random(seed)) as player:
+            await trio.sleep(LIMITS.steady_ms / 1000)
+            cut_at = trio.current_time()
+            game.wire.cut()
+            await player.ping()
+            return trio.current_time() - cut_at
+
+    pauses = [await first_pause(seed) for seed in range(40)]
+    assert min(pauses) < 0.03
+    assert 0.17 < max(pauses) <= 0.2
+
+
+async def test_the_next_address_is_tried_when_one_does_not_answer(game, autojump_clock):
+    game.up = {TWO, THREE}
+    async with player_of(game, ONE, TWO, THREE) as player:
+        assert player.url == TWO
+        game.up = {ONE}
+        game.wire.cut()
+        await player.attack(B)
+        assert player.url == player.hello.node == ONE
+
+
+async def test_a_node_that_goes_away_is_not_the_first_to_be_tried(game, autojump_clock):
+    async with player_of(game, ONE, TWO) as player:
+        game.wire.cut(1001)
+        await player.ping()
+        assert player.url == TWO
+
+
+async def test_nobody_there_in_the_first_place_is_raised_on_entering(game, autojump_clock):
+    game.up.clear()
     with pytest.raises(Unreachable):
-        async with connect("ws://127.0.0.1:1/ws", "good"):
-            pass
+        async with player_of(game):
+            raise AssertionError("entered")
+    assert trio.current_time() <= LIMITS.first_deadline_ms / 1000
+
+
+async def test_a_code_that_says_do_not_come_back_ends_events_and_commands(game, autojump_clock):
+    async with player_of(game) as player:
+        await player.watch(B)
+        game.happen(B)
+        game.wire.cut(4500)
+        assert await read(player, 1) == attacks(1)
+        with pytest.raises(Disconnected) as caught:
+            await anext(player.events())
+        assert (caught.value.code, caught.value.come_back) == (4500, False)
+        with pytest.raises(Disconnected):
+            await player.attack(B)
+        assert player.ended is caught.value
+        assert len(game.dialled) == 1
+
+
+async def test_a_command_under_way_hears_of_the_end(game, autojump_clock):
+    async with player_of(game) as player, trio.open_nursery() as nursery:
+
+        async def attack():
+            with pytest.raises(Disconnected, match="4500"):
+                await player.attack(B)
+
+        game.silent = True
+        nursery.start_soon(attack)
+        await wait_all_tasks_blocked()
+        game.wire.cut(4500)
+
+
+async def test_a_token_that_has_expired_is_the_end_unless_there_is_a_new_one(game, autojump_clock):
+    good = {"good"}
+
+    def door(url, token):
+        if token not in good:
+            raise Refused("token_expired")
+
+    async def newest():
+        return max(good)
+
+    game.door = door
+    async with player_of(game) as one, player_of(game, token=newest) as other:
+        good.clear()
+        good.add("newer")
+        for wire in game.open_wires:
+            wire.cut(4000)
+        with pytest.raises(Refused, match="token_expired"):
+            await one.attack(B)
+        assert await other.attack(B) == {"seq": 1}
+        assert "newer" in {token for _, _, token, _ in game.dialled}
+
+
+async def test_a_full_node_is_tried_again(game, autojump_clock):
+    full = [Refused("too_many_connections"), Refused("internal")]
+    game.door = lambda url, token: (_ for _ in ()).throw(full.pop()) if full else None
+    async with player_of(game) as player:
+        await player.ping()
+    assert len(game.dialled) == 3
+
+
+async def test_a_server_that_has_fallen_silent_is_left(game, autojump_clock):
+    async with player_of(game) as player:
+        await player.watch(B)
+        game.silent = True
+        await trio.sleep(LIMITS.ping_interval_ms / 1000)
+        game.happen(B)
+        await trio.sleep(1)
+        assert len(game.wires) == 1
+        await trio.sleep(1.5)
+        game.silent = False
+        assert await read(player, 1) == attacks(1)
+        assert len(game.dialled) > 1
+
+
+async def test_leaving_ends_the_events_without_an_error_and_closes_the_connection(game, autojump_clock):
+    async with player_of(game) as player:
+        await player.watch(B)
+        game.happen(B)
+        await wait_all_tasks_blocked()
+    assert [event["seq"] async for event in player.events()] == [1]
+    assert game.open_wires == []
+    with pytest.raises(Disconnected, match="left"):
+        await player.attack(B)
+
+
+async def test_an_error_of_the_body_comes_out_as_it_is(game, autojump_clock):
+    with pytest.raises(LookupError, match="mine"):
+        async with player_of(game):
+            raise LookupError("mine")
+
+
+async def test_who_is_cancelled_while_away_is_gone_at_once(game, autojump_clock):
+    with trio.move_on_after(3) as scope:
+        async with player_of(game) as player:
+            game.up.clear()
+            game.wire.cut()
+            await player.attack(B)
+    assert scope.cancelled_caught
+    assert trio.current_time() == 3

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from gameserver.client.limits import PlayerLimits
-from gameserver.client.player import Event
+from gameserver.client.connection import Event
+from gameserver.client.limits import ConnectionLimits
 from gameserver.codec import encode
 from gameserver.protocol.frames import text_frame
 from loadtest.swarm import SwarmPlayer, Wire
@@ -25,7 +25,7 @@ def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
 def open_wire(ours: socket.socket) -> tuple[Wire, SwarmPlayer, list[Event]]:
     events: list[Event] = []
     wire = Wire(ours)
-    player = SwarmPlayer(wire, 0, events.append, PlayerLimits())
+    player = SwarmPlayer(wire, 0, events.append, ConnectionLimits())
     wire.begin(player)
     return wire, player, events
 

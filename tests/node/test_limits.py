@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import trio
 
-from gameserver.client.player import Player
+from gameserver.client.connection import Connection
 from gameserver.codec import decode, encode
 from gameserver.errors import Refused
 from gameserver.persistence.postgres_journal import PostgresJournal
@@ -37,7 +37,7 @@ def node(node_settings):
 
 
 @asynccontextmanager
-async def undisturbed(player: Player) -> AsyncIterator[None]:
+async def undisturbed(player: Connection) -> AsyncIterator[None]:
     """Fails unless the player is answered, again and again, as long as the block takes."""
 
     async def keep_asking() -> None:

@@ -2,13 +2,13 @@
 
 import trio
 
-from gameserver.client.player import Player
+from gameserver.client.connection import Connection
 from tests.node.modes import TIRELESS
 from tests.node.running import NodeThread
 from tests.node.world import Duel, Witness, World, world_of
 
 
-async def attack_times(player: Player, duel: Duel, times: int) -> int:
+async def attack_times(player: Connection, duel: Duel, times: int) -> int:
     """The seq of the last of them."""
     seq = 0
     for _ in range(times):
@@ -41,7 +41,7 @@ async def test_resuming_in_the_thick_of_a_battle_leaves_neither_gap_nor_double(n
             duel, spectator = await world.duel(mode="tireless", each=2), await world.person()
             over = trio.Event()
 
-            async def keep_attacking(player: Player) -> None:
+            async def keep_attacking(player: Connection) -> None:
                 while not over.is_set():
                     await player.attack(duel.battle_id)
 

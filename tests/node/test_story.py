@@ -7,7 +7,7 @@ from typing import Any
 import trio
 from attrs import frozen
 
-from gameserver.client.player import Event, Player
+from gameserver.client.connection import Connection, Event
 from tests.node.modes import TIRELESS
 from tests.node.running import NodeThread
 from tests.node.world import Person, Witness, World, against, eventually, world_of
@@ -22,7 +22,7 @@ class Cast:
 
     world: World
     people: dict[str, Person]
-    sockets: dict[str, Player]
+    sockets: dict[str, Connection]
     seen: dict[str, Witness]
     groups: dict[str, str]
 

@@ -9,7 +9,7 @@ import pytest
 import redis
 import trio
 
-from gameserver.client.player import Player
+from gameserver.client.connection import Connection
 from gameserver.codec import decode
 from gameserver.errors import Refused
 from gameserver.ids import new_id
@@ -41,7 +41,7 @@ def nodes(node_settings: MakeSettings) -> Iterator[list[NodeThread]]:
 @asynccontextmanager
 async def connected_everywhere(
     worlds: list[World], person: Person
-) -> AsyncIterator[tuple[list[Player], list[Witness]]]:
+) -> AsyncIterator[tuple[list[Connection], list[Witness]]]:
     """A connection of the person to each node."""
     witnesses = [Witness() for _ in worlds]
     async with AsyncExitStack() as stack:

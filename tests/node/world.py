@@ -11,9 +11,9 @@ import asyncpg
 import trio
 from attrs import Factory, define, frozen
 
+from gameserver.client.connection import Connection, Event, connect
 from gameserver.client.http import HttpClient
-from gameserver.client.limits import HttpLimits, PlayerLimits
-from gameserver.client.player import Event, Player, connect
+from gameserver.client.limits import ConnectionLimits, HttpLimits
 from gameserver.codec import decode
 
 PATIENCE_S = 15
@@ -147,9 +147,9 @@ class World:
     @asynccontextmanager
     async def connected(
         self, person: Person, witness: Witness | None = None, *, instance: int | None = None, last_id: int = 0
-    ) -> AsyncIterator[Player]:
+    ) -> AsyncIterator[Connection]:
         note = (witness or Witness()).events.append
-        limits = PlayerLimits(close_deadline_ms=200)
+        limits = ConnectionLimits(close_deadline_ms=200)
         url, token = self.websocket_url, person.token
         async with connect(url, token, instance, last_id=last_id, on_event=note, limits=limits) as player:
             yield player

@@ -1,0 +1,76 @@
+"""A connection that is held open by a task of its own until it is lost or left."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, suppress
+
+import trio
+from attrs import define, field
+
+from gameserver.client.connection import ABNORMAL, Connection
+from gameserver.client.errors import Disconnected
+from gameserver.errors import GameServerError, Refused
+
+
+@define(eq=False)
+class Link:
+    """`connection` and `since` are there once `hold` has started."""
+
+    url: str
+    connection: Connection = field(init=False)
+    since: float = field(init=False)
+    _holding: trio.CancelScope = field(factory=trio.CancelScope)
+    _closed: trio.Event = field(factory=trio.Event)
+
+    @property
+    def alive(self) -> bool:
+        return self.connection.lost is None
+
+    async def hold(
+        self,
+        opening: AbstractAsyncContextManager[Connection],
+        ping_interval_ms: int,
+        next_id: Callable[[], int],
+        on_lost: Callable[[], None],
+        *,
+        task_status: trio.TaskStatus[None],
+    ) -> None:
+        """Raises what opening raises, and nothing once it has started."""
+        started = False
+        try:
+            async with opening as self.connection:
+                self.since = trio.current_time()
+                started = True
+                task_status.started()
+                await self._stay(ping_interval_ms / 1000, next_id)
+                on_lost()  # closing may take a while
+        except GameServerError:
+            if not started:
+                raise
+        self._closed.set()
+        on_lost()
+
+    async def _stay(self, ping_interval_s: float, next_id: Callable[[], int]) -> None:
+        """Until the connection is lost or left."""
+        with self._holding:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._listen_for_life, ping_interval_s, next_id)
+                await self.connection.ended.wait()
+                nursery.cancel_scope.cancel()
+
+    async def leave(self, within_ms: int) -> None:
+        """Once what is under way was answered, or the time is over."""
+        with trio.move_on_after(within_ms / 1000):
+            await self.connection.answered()
+        self._holding.cancel()
+        await self._closed.wait()
+
+    async def _listen_for_life(self, interval_s: float, next_id: Callable[[], int]) -> None:
+        """A connection may be dead long before the kernel finds out."""
+        with suppress(Disconnected):
+            while True:
+                await trio.sleep(interval_s)
+                try:
+                    await self.connection.command("ping", {}, command_id=next_id())
+                except Refused as refused:
+                    if refused.code == "deadline_exceeded":
+                        self.connection.lose(Disconnected(ABNORMAL, "a ping was not answered"))
