@@ -16,6 +16,7 @@ EXIT_INTERRUPTED: Final = 130
 COMMANDS: Final = {
     "up": "start everything on this machine: databases, migrations, nodes",
     "node": "run one node; DATABASE_URL and REDIS_URL say where its databases are",
+    "drain": "have a node leave in good order: its battles and players go on elsewhere",
     "migrate": "bring the database up to this version",
     "play": "fight a battle from the terminal",
     "loadtest": "simulate many players and prove that nothing was lost",
@@ -66,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     parsers["up"].add_argument("--reload", action="store_true", help="start the nodes again when a source file changes")
     parsers["node"].add_argument("--roles", help="what it does: any of http,websocket,actors (default: all)")
     parsers["node"].add_argument("--name", help="its name, unique in the cluster (default: the host's)")
+    parsers["drain"].add_argument("node", metavar="NODE", help="its name, as GET /admin/nodes shows it")
+    parsers["drain"].add_argument("--admin-url", metavar="URL", help="of any node (default: this machine's settings)")
     parsers["replay"].add_argument("battle", metavar="BATTLE", help="the battle's ID")
     parsers["replay"].add_argument("--step", action="store_true", help="wait for Enter after each event")
     return parser

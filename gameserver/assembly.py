@@ -9,6 +9,7 @@ from gameserver.cluster.all_sessions import AllSessions
 from gameserver.cluster.announcements import Announcements
 from gameserver.cluster.audiences import Audiences
 from gameserver.cluster.consumers import Consumers
+from gameserver.cluster.drain import Drain
 from gameserver.cluster.gateway import NodeGateway
 from gameserver.cluster.hand_over import HandOver
 from gameserver.cluster.items import Goodbye, Look
@@ -117,6 +118,7 @@ def make_core(settings: Settings, kinds: Kinds, storage: Storage, cache: Cache, 
     consumers = Consumers(storage.outbox, by_topic, settings.journal, outbox_place.is_here)
     outbox_place.on_filled(consumers.wake)
     committer.on_news(partial(outbox_place.tell, consumers.wake))
+    hand_over = HandOver(catalog, cluster.membership, owners, cluster.requests, settings.cluster)
     return Core(
         kinds=kinds,
         committer=committer,
@@ -133,5 +135,6 @@ def make_core(settings: Settings, kinds: Kinds, storage: Storage, cache: Cache, 
         announcements=announcements,
         consumers=consumers,
         feed=feed,
-        hand_over=HandOver(catalog, cluster.membership, owners, cluster.requests, settings.cluster),
+        hand_over=hand_over,
+        drain=Drain(cluster.myself, cluster.membership, links, owners, sessions, hand_over, settings.node),
     )

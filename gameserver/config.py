@@ -43,6 +43,8 @@ class NodeSettings:
     lease_ms: int = setting(10_000, "ms", "How long a node may own actors after its last renewal", least=500)
     lease_renew_ms: int = setting(2_500, "ms", "How often the lease is renewed", least=100)
     stop_deadline_ms: int = setting(20_000, "ms", "How long an orderly stop may take", least=100)
+    drain_spread_ms: int = setting(1_500, "ms", "Over how long the clients of a drained node are told to leave")
+    drain_grace_ms: int = setting(5_000, "ms", "How long they may take; then they are closed", least=1)
     start_deadline_ms: int = setting(30_000, "ms", "How long the servers may take to come up", least=100)
 
 
@@ -81,6 +83,12 @@ class ActorSettings:
     restart_backoff_max_ms: int = setting(2_000, "ms", "Longest pause before a restart", least=1)
     activations_limit: int = setting(16, "activations", "Activations that read the journal at the same time", least=1)
     intention_retry_ms: int = setting(5_000, "ms", "An unacknowledged intention is sent again after this", least=1)
+    rules_limit_ms: int = setting(
+        250,
+        "ms",
+        "Rules that think for longer are interrupted: a command is refused, a broken state restored",
+        least=10,
+    )
 
 
 @frozen

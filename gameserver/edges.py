@@ -8,6 +8,7 @@ import trio
 
 from gameserver.cluster.creation import Creation
 from gameserver.config import Settings
+from gameserver.errors import Refused
 from gameserver.ids import PlayerId, new_instance
 from gameserver.net.admin.context import AdminContext
 from gameserver.net.admin.operations import admin_app
@@ -39,6 +40,8 @@ async def open_edges(
         return _why_not_ready(stop, storage, cluster, core)
 
     def admit_player(opening: Opening) -> Admission:
+        if myself.leaving:
+            raise Refused("node_stopping")
         return admit(opening, settings.http.allowed_origins, tokens.verify)
 
     async with trio.open_nursery() as nursery:
@@ -68,6 +71,7 @@ async def open_edges(
         admin = AdminContext(
             stats=Stats(settings, storage, cache, cluster, core, counters, gate).read,
             nodes=cluster.read_nodes,
+            drain=core.drain.ask,
             readiness=readiness,
             lists=storage.lists,
             router=core.router,
@@ -94,7 +98,7 @@ def _open_session(settings: Settings, core: Core, admission: Admission, connecti
 
 def _why_not_ready(stop: trio.Event, storage: Storage, cluster: Cluster, core: Core) -> list[str]:
     reasons = {
-        "the node is stopping": stop.is_set(),
+        "the node is stopping": stop.is_set() or cluster.myself.leaving,
         "the node holds no lease: PostgreSQL cannot be reached": not storage.keeper.held,
         "the node is overloaded": core.committer.overloaded,
         "the nodes that own actors cannot be reached: Redis is away": (

@@ -46,6 +46,7 @@ CODES: Final[dict[str, Code]] = {
     # what a player may do
     "player_not_found": Code(404, "No such player."),
     "group_not_found": Code(404, "No such group."),
+    "node_not_found": Code(404, "No such node is alive, or it cannot be reached."),
     "battle_not_found": Code(404, "No such battle."),
     "already_in_group": Code(409, "The player is a member already."),
     "not_in_group": Code(403, "The player is not a member of the group."),
@@ -85,6 +86,7 @@ CODES: Final[dict[str, Code]] = {
     "storage_unavailable": Code(503, "The database cannot be reached; try again.", retryable=True),
     "commit_rejected": Code(500, "The result could not be stored; nothing was changed."),
     "rules_failed": Code(500, "The rules of this mode failed on the command; nothing was changed."),
+    "rules_too_slow": Code(500, "The rules of this mode took too long over the command; nothing was changed."),
     "rules_version_unknown": Code(503, "This node does not know the rules that the battle was played with."),
     "node_stopping": Code(503, "The node is stopping; come back to another one.", retryable=True),
     "internal": Code(500, "An error on our side; it has been logged."),

@@ -20,7 +20,9 @@ import structlog
 import trio
 
 from gameserver.actors.kinds import Kinds
+from gameserver.actors.time_limit import enforced
 from gameserver.assembly import make_cache, make_cluster, make_core, make_storage
+from gameserver.cluster.drain import Drain
 from gameserver.cluster.lease_keeper import CorrectedClock, LeaseKeeper
 from gameserver.config import Settings
 from gameserver.edges import open_edges
@@ -45,7 +47,8 @@ def run(settings: Settings, rules_path: Path | None) -> None:
     configure_logging(settings.node)
     _allow_open_files()
     try:
-        trio.run(partial(_run_until_signal, settings, load_rules(rules_path)))
+        with enforced(settings.actors.rules_limit_ms):
+            trio.run(partial(_run_until_signal, settings, load_rules(rules_path)))
     except BaseExceptionGroup as group:
         raise _alone(group) from None
 
@@ -68,10 +71,22 @@ async def _run_until_signal(settings: Settings, rules: list[Rules]) -> None:
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with open_node(settings, rules) as node:
             log.info("node.ready", http=node.http_port, websocket=node.websocket_port, admin=node.admin_port)
-            async for number in signals:
-                log.info("node.stopping", signal=signal.Signals(number).name)
-                break
+            await _until_asked(signals, node.core.drain)
+            await node.core.drain.run()
     log.info("node.stopped")
+
+
+async def _until_asked(signals: AsyncIterator[int], drain: Drain) -> None:
+    async def heed_signals() -> None:
+        async for number in signals:
+            log.info("node.stopping", signal=signal.Signals(number).name)
+            drain.asked.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(heed_signals)
+        await drain.asked.wait()
+        log.info("node.draining")
+        nursery.cancel_scope.cancel()
 
 
 @contextlib.asynccontextmanager

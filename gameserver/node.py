@@ -10,6 +10,7 @@ from gameserver.actors.kinds import Kinds
 from gameserver.cluster.all_sessions import AllSessions
 from gameserver.cluster.announcements import Announcements
 from gameserver.cluster.consumers import Consumers
+from gameserver.cluster.drain import Drain
 from gameserver.cluster.gateway import NodeGateway
 from gameserver.cluster.hand_over import HandOver
 from gameserver.cluster.items import Goodbye
@@ -126,6 +127,7 @@ class Core:
     consumers: Consumers
     feed: LeaderboardFeed
     hand_over: HandOver
+    drain: Drain
 
 
 @frozen

@@ -152,10 +152,15 @@ def _restart_ended(nodes: list[NodeProcess], *, can_wait_for_edit: bool, was_rea
         if code == EXIT_CANNOT_START and not can_wait_for_edit and not was_ready:
             raise StartError(f"{node.name} could not start; its message stands above")
         if code is not None:
-            how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-            _say(f"{node.name} has ended unexpectedly ({how}); starting it again in {node.restart_in_s:.1f} s")
+            _say(f"{node.name} {_how_it_ended(code)}; starting it again in {node.restart_in_s:.1f} s")
         if not node.running and node.restart_in_s == 0:
             node.start()
+
+
+def _how_it_ended(code: int) -> str:
+    if code == 0:
+        return "has left"  # it was drained
+    return f"has ended unexpectedly ({f'signal {signal.Signals(-code).name}' if code < 0 else f'exit code {code}'})"
 
 
 def _say(text: str) -> None:

@@ -1,14 +1,21 @@
 """From the journal to an actor in memory: take ownership first, then read, then fold.
 
-Raising the epoch first waits out or fences every statement of an earlier life, so what is read then is final.
+Raising the epoch first waits out or fences every statement of an earlier life, so what is read then is final. A long
+journal is folded in turns, so that the others here go on meanwhile; each of its events within the rules' time limit.
 """
 
-from gameserver.actors.actor import Actor, Memory, StateBroken, Surroundings
+from collections.abc import Iterator
+from typing import Any
+
+import trio
+
+from gameserver.actors.actor import TURN_S, Actor, Memory, StateBroken, Surroundings
 from gameserver.actors.kinds import Kind, Kinds
 from gameserver.actors.mailbox import Mailbox
 from gameserver.actors.messages import Birth
 from gameserver.actors.outcomes import Outcomes
 from gameserver.actors.ports import Activation, History, Journal
+from gameserver.actors.time_limit import time_limit
 from gameserver.codec import decode
 from gameserver.config import CommandSettings
 from gameserver.errors import Refused, RulesUnknown
@@ -41,7 +48,7 @@ async def restore(
         raise
     history = await journal.load(activation.actor_id)
     try:
-        memory = fold(kind, history, commands)
+        memory = await fold_in_turns(kind, history, commands)
     except Refused as error:
         raise StateBroken from error
     assert memory.seq == activation.last_seq, f"the journal ends at {memory.seq}, not at {activation.last_seq}"
@@ -50,18 +57,56 @@ async def restore(
 
 def fold(kind: Kind, history: History, commands: CommandSettings) -> Memory:
     """The state that a history leads to: always the same, on every node and at every time."""
-    machine, outcomes = kind.new(), Outcomes(commands)
-    seq, at_ms = 0, 0
-    if history.snapshot is not None:
-        at_ms = kind.restore(history.snapshot.state, machine, outcomes)
-        seq = history.snapshot.seq
-    snapshot_seq = seq
-    for row in history.rows:
-        for event_seq, event in kind.events.decode(row.public, row.private):
-            if event_seq > snapshot_seq:
-                assert event_seq == seq + 1, f"hole in the journal before {event_seq}"
-                machine.apply(event)
-                seq, at_ms = event_seq, max(at_ms, event.at)
-        if row.outcomes:
-            outcomes.replay([outcome for outcome in decode(row.outcomes) if outcome[-1] > snapshot_seq])
-    return Memory(machine, outcomes, seq, at_ms, snapshot_seq)
+    folding = _Folding(kind, history, commands)
+    for _ in folding.steps():
+        pass
+    return folding.memory()
+
+
+async def fold_in_turns(kind: Kind, history: History, commands: CommandSettings) -> Memory:
+    """The same, letting others have a turn now and then."""
+    folding = _Folding(kind, history, commands)
+    turn_ends_at = trio.current_time() + TURN_S
+    for _ in folding.steps():
+        if trio.current_time() > turn_ends_at:
+            await trio.lowlevel.checkpoint()
+            turn_ends_at = trio.current_time() + TURN_S
+    return folding.memory()
+
+
+class _Folding:
+    """Raises RulesTooSlow, and whatever the rules do."""
+
+    def __init__(self, kind: Kind, history: History, commands: CommandSettings) -> None:
+        self._limited = time_limit().call
+        self._kind, self._rows = kind, history.rows
+        self._machine, self._outcomes = self._limited(kind.new), Outcomes(commands)
+        self._seq, self._at_ms = 0, 0
+        if history.snapshot is not None:
+            self._at_ms = self._limited(kind.restore, history.snapshot.state, self._machine, self._outcomes)
+            self._seq = history.snapshot.seq
+        self._snapshot_seq = self._seq
+
+    def steps(self) -> Iterator[None]:
+        """One event, or one outcome, at a time."""
+        for row in self._rows:
+            events = self._kind.events.decode(row.public, row.private)
+            while self._limited(self._fold_next, events):
+                yield
+            for outcome in decode(row.outcomes) if row.outcomes else ():
+                if outcome[-1] > self._snapshot_seq:
+                    self._outcomes.replay([outcome])
+                    yield
+
+    def memory(self) -> Memory:
+        return Memory(self._machine, self._outcomes, self._seq, self._at_ms, self._snapshot_seq)
+
+    def _fold_next(self, events: Iterator[tuple[int, Any]]) -> bool:
+        """False if there are no more."""
+        for seq, event in events:
+            if seq > self._snapshot_seq:
+                assert seq == self._seq + 1, f"hole in the journal before {seq}"
+                self._machine.apply(event)
+                self._seq, self._at_ms = seq, max(self._at_ms, event.at)
+            return True
+        return False

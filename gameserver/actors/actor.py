@@ -5,15 +5,15 @@ newer state while the committer writes, and nobody is told anything before that 
 the actor is abandoned: its state is ahead of the truth, so it is thrown away with all that it had queued, and the next
 command restores it from the journal.
 
-Rules have their say in `decide`: what they raise there, or give that cannot be written down, refuses the command and
-has changed nothing. What raises later has broken the state, and is a crash.
+Rules have their say in `decide`: what they raise there, or give that cannot be written down, or take too long over,
+refuses the command and has changed nothing. What fails later has broken the state, and is a crash. Nobody but the actor
+itself asks the rules anything: the deadline, which others want to know, is what it was at the end of the last turn.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
-import structlog
 import trio
 from attrs import frozen
 
@@ -21,18 +21,19 @@ from gameserver.actors.alarms import Alarms
 from gameserver.actors.committer import Committer
 from gameserver.actors.kinds import Kind
 from gameserver.actors.mailbox import Mailbox
-from gameserver.actors.messages import Birth, Inspect, Message, Passivate, Play, Send, Show, Wake, ignore
+from gameserver.actors.messages import Birth, Inspect, Message, Passivate, Send, Show, Wake, ignore
 from gameserver.actors.outcomes import Outcomes
 from gameserver.actors.pending import Pending
 from gameserver.actors.ports import Accepted, Activation, Answer, Clock, Shown, Snapshot
 from gameserver.actors.projections import project
+from gameserver.actors.referee import Referee, Ruling
 from gameserver.config import ActorSettings
 from gameserver.errors import Refused
 from gameserver.game.machine import Intention, IntentionSettled, Machine
 from gameserver.game.rules import Dice, TimeUp
-from gameserver.protocol.events import Line
 
-log = structlog.get_logger()
+TURN_S: Final = 0.001
+"""An actor that has worked for this long lets others have a turn."""
 
 
 @frozen
@@ -72,8 +73,10 @@ class Actor:
         self._kind, self._machine, self._outcomes = kind, memory.machine, memory.outcomes
         self._at_ms, self._snapshot_seq = memory.at_ms, memory.snapshot_seq
         self._mailbox, self._around = mailbox, around
+        self._referee = Referee(self.id, kind, memory.machine)
         self._sent_at_ms: dict[str, int] = {}
         self._not_durable: set[str] = set()
+        self._deadline_ms: int | None = None
         self._alarm_ms: int | None = None
         self._scope = trio.CancelScope()
         self.durable_seq = memory.seq
@@ -125,13 +128,18 @@ class Actor:
         return Snapshot(self.seq, self.rules_version, state)
 
     def _work(self) -> bool:
-        """One turn: everything in the mailbox. True if the actor shall leave memory once nothing is in flight."""
+        """One turn: the mailbox, or as much of it as may be done in one go.
+
+        True if the actor shall leave memory once nothing is in flight.
+        """
         messages = self._mailbox.messages
         now = trio.current_time()
-        while messages:
+        turn_ends_at = now + TURN_S
+        while messages and now <= turn_ends_at:
             message = messages.popleft()
             if isinstance(message.command, Passivate):
                 if message.command.at_once or not (messages or self._around.committer.holds(self)):
+                    self._deadline_ms = self._referee.deadline()
                     return True
             elif isinstance(message.command, Wake):
                 self._wake()
@@ -139,6 +147,7 @@ class Actor:
                 message.reply(Refused("deadline_exceeded"))
             else:
                 self._handle(message)
+            now = trio.current_time()
         if self.seq - self._snapshot_seq >= self._around.limits.snapshot_every:
             self._around.committer.pending(self).snapshot = self.snapshot()
         self._set_alarm()
@@ -168,8 +177,6 @@ class Actor:
             known_seq = self._outcomes.find(identity)
             if known_seq is not None:
                 return Accepted(known_seq)
-        if isinstance(command, Play):
-            command = self._kind.command(command)
         accepted = self._decide(command, pending)
         if isinstance(command, IntentionSettled):
             self._sent_at_ms.pop(command.intention_id, None)
@@ -180,37 +187,26 @@ class Actor:
 
     def _decide(self, command: Any, pending: Pending) -> Accepted:
         """Decide, apply, and let what follows follow. The answer names the first event of the command."""
-        machine = self._machine
         now_ms = max(self._at_ms, self._around.clock.now_ms())
-        try:
-            events = tuple(machine.decide(command, now_ms, Dice(self._seed, self.seq + 1)))
-            lines = self._encode(events)
-        except Refused:
-            raise
-        except Exception as error:
-            log.exception("rules.failed", actor=self.id, mode=self._kind.mode, command=type(command).__name__)
-            raise Refused("rules_failed") from error
-        if not events:
-            return Accepted(self.seq)
         first = self.seq + 1
+        ruling = self._referee.decide(command, first, now_ms, Dice(self._seed, first))
+        if not ruling:
+            return Accepted(self.seq)
         try:
-            self._apply(events, lines, pending)
-            while following := machine.follow_up(now_ms):
-                self._apply(following, self._encode(following), pending)
+            self._apply(ruling, pending)
+            while following := self._referee.follow_up(self.seq + 1, now_ms):
+                self._apply(following, pending)
             self._intend(pending)
         except Refused as error:  # it would pass for a refusal that has changed nothing
             raise StateBroken from error
-        return Accepted(first, lines[0].public)
+        return Accepted(first, ruling[0][1].public)
 
-    def _encode(self, events: Sequence[Any]) -> list[Line]:
-        return [self._kind.events.encode(self.id, seq, event) for seq, event in enumerate(events, self.seq + 1)]
-
-    def _apply(self, events: Sequence[Any], lines: Sequence[Line], pending: Pending) -> None:
+    def _apply(self, ruling: Ruling, pending: Pending) -> None:
         """Fold events into the state and put them on their way."""
-        for event, line in zip(events, lines, strict=True):
+        for event, line in ruling:
             self.seq += 1
             self._at_ms = max(self._at_ms, event.at)
-            self._machine.apply(event)
+            self._referee.apply(event)
             pending.add_event(event, line)
             self._around.committer.note_event()
             for row in project(self._machine.state(), event, self.seq):
@@ -219,13 +215,10 @@ class Actor:
     def _view(self, kind: str | None) -> Any:
         if not self._machine.born or kind not in (None, self.kind):
             raise Refused(f"{kind or self.kind}_not_found")
-        try:
-            return self._machine.view()
-        except Exception as error:
-            log.exception("rules.failed", actor=self.id, mode=self._kind.mode, command="view")
-            raise Refused("rules_failed") from error
+        return self._referee.view()
 
     def _inspect(self) -> dict[str, Any]:
+        self._deadline_ms = self._referee.deadline()
         return {
             "id": self.id,
             "kind": self.kind,
@@ -244,10 +237,11 @@ class Actor:
 
     def wake_at_ms(self) -> int | None:
         """When somebody must wake this actor even if it has left memory."""
-        times = [self._machine.deadline(), self._retry_at_ms()]
+        times = [self._deadline_ms, self._retry_at_ms()]
         return min((time for time in times if time is not None), default=None)
 
     def _set_alarm(self) -> None:
+        self._deadline_ms = self._referee.deadline()
         at_ms = self.wake_at_ms()
         if at_ms == self._alarm_ms:
             return
@@ -260,11 +254,12 @@ class Actor:
     def _wake(self) -> None:
         """The alarm rang, or the sweeper came by: do what is due, and keep the alarm alive for what is not."""
         self._alarm_ms = None
-        deadline_ms = self._machine.deadline()
+        deadline_ms = self._referee.deadline()
         if deadline_ms is not None and deadline_ms <= self._around.clock.now_ms():
             now = trio.current_time()
             self._handle(Message(self.id, TimeUp(), ignore, expires_at=now))
-            if self._machine.deadline() == deadline_ms:  # the mode let its own deadline pass: ask again, not at once
+            self._deadline_ms = self._referee.deadline()
+            if self._deadline_ms == deadline_ms:  # the mode let its own deadline pass: ask again, not at once
                 self._alarm_ms = self.wake_at_ms()
                 self._around.alarms.set(self.id, now + self._around.limits.sweep_interval_ms / 1000)
         self._resend_intentions()

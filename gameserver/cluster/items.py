@@ -107,6 +107,11 @@ class Goodbye:
 
 
 @frozen
+class DrainAsked:
+    """To the node that shall be drained."""
+
+
+@frozen
 class OutboxFilled:
     """To the node that reads the outbox: there are new rows."""
 
@@ -152,6 +157,7 @@ Item = (
     | Activated
     | Look
     | Goodbye
+    | DrainAsked
     | OutboxFilled
     | BattleCreated
     | PlayerJoined

@@ -8,7 +8,7 @@ from gameserver.cluster.ports import NodeInfo
 
 @define(eq=False)
 class Myself:
-    """The URLs are known once the edges are open; `leaving` says that it takes no actors any more."""
+    """The URLs are known once the edges are open; `leaving`: it takes neither actors nor players any more."""
 
     name: str
     roles: tuple[str, ...]
@@ -26,8 +26,8 @@ class Myself:
             incarnation=incarnation,
             roles=self.roles,
             owning=bool(incarnation) and "actors" in self.roles and not self.leaving,
-            http_url=self.http_url,
-            websocket_url=self.websocket_url,
+            http_url="" if self.leaving else self.http_url,
+            websocket_url="" if self.leaving else self.websocket_url,
             admin_url=self.admin_url,
             rules=self.rules,
         )

@@ -16,6 +16,7 @@ class Sessions:
         self._connection_ids: dict[Session, str] = {}
         self._by_player: dict[str, dict[Session, None]] = {}
         self._wake = trio.Event()
+        self._left = trio.lowlevel.ParkingLot()
         self.outgoing = Outgoing(self._wake_up)
 
     def __len__(self) -> int:
@@ -40,6 +41,12 @@ class Sessions:
         if not sessions:
             del self._by_player[player]
         self._presence.disconnected(player, connection_id)
+        self._left.unpark_all()
+
+    async def emptied(self) -> None:
+        """Until nobody is connected any more."""
+        while self._connection_ids:
+            await self._left.park()
 
     def of_player(self, player_id: str) -> Iterable[Session]:
         return self._by_player.get(player_id, ())

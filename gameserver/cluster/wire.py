@@ -67,6 +67,7 @@ _PLAIN: Final[Mapping[str, Callable[..., Item]]] = {
         items.Activated,
         items.Look,
         items.Goodbye,
+        items.DrainAsked,
         items.OutboxFilled,
         items.BattleCreated,
         items.PlayerJoined,

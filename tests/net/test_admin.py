@@ -54,6 +54,7 @@ async def call(world: World, method: str, path: str, token: str | None = TOKEN) 
     context = AdminContext(
         stats=lambda: {"commits": 1},
         nodes=lambda: {"nodes": []},
+        drain=lambda name: name == "node-1",
         readiness=list,
         lists=parts,
         router=parts,
@@ -99,3 +100,6 @@ async def test_what_operators_do() -> None:
     assert await call(world, "POST", f"/admin/battles/{ACTOR}/finish") == (200, {"battle_id": ACTOR, "seq": 8})
     assert world.asked[-1] == Finish(player_id=None, operator=True)
     assert await call(world, "POST", f"/admin/players/{ACTOR}/disconnect") == (200, {"connections": 3})
+    assert await call(world, "POST", "/admin/nodes/node-1/drain") == (202, {"node": "node-1"})
+    status, problem = await call(world, "POST", "/admin/nodes/nobody/drain")
+    assert (status, problem["code"]) == (404, "node_not_found")

@@ -74,8 +74,11 @@ class Process:
         await eventually(lambda: self._process.poll() is not None, "the process has ended", DEADLINE_S)
         return self._process.returncode
 
-    async def terminated(self) -> int:
+    def terminate(self) -> None:
         self._process.send_signal(signal.SIGTERM)
+
+    async def terminated(self) -> int:
+        self.terminate()
         return await self.ended()
 
     async def says(self, text: str) -> str:

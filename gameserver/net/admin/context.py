@@ -19,6 +19,7 @@ class AdminContext:
 
     stats: Callable[[], Mapping[str, Any]]
     nodes: Callable[[], Mapping[str, Any]]
+    drain: Callable[[str], bool]
     readiness: Readiness
     lists: Lists
     router: Router

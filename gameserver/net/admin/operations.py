@@ -51,12 +51,26 @@ class Disconnected:
     connections: int
 
 
+@frozen
+class Drained:
+    """The node that has been asked to leave."""
+
+    node: str
+
+
 async def read_stats(context: AdminContext, call: Call) -> dict[str, Any]:  # noqa: ARG001
     return dict(context.stats())
 
 
 async def read_nodes(context: AdminContext, call: Call) -> dict[str, Any]:  # noqa: ARG001
     return dict(context.nodes())
+
+
+async def drain_node(context: AdminContext, call: Call) -> Drained:
+    """Answered at once; `GET /admin/nodes` shows when the node is gone."""
+    if not context.drain(call.ids["name"]):
+        raise Refused("node_not_found")
+    return Drained(call.ids["name"])
 
 
 async def list_actors(context: AdminContext, call: Call) -> Page[dict[str, Any]]:
@@ -108,6 +122,7 @@ ROUTES: Final = (
     *health.ROUTES,
     Route("GET", "/admin/stats", read_stats, "Every queue, limit and counter", dict[str, Any]),
     Route("GET", "/admin/nodes", read_nodes, "All nodes, as this one sees them", dict[str, Any]),
+    Route("POST", "/admin/nodes/{name}/drain", drain_node, "Have a node leave in good order", Drained, status=202),
     Route("GET", "/admin/actors", list_actors, "All actors", Page[dict[str, Any]], query=PageQuery),
     Route("GET", "/admin/battles/{battle_id}", inspect_battle, "A battle, as in memory", Inspected),
     Route("POST", "/admin/battles/{battle_id}/finish", order_finish, "Finish a battle", Ordered),

@@ -1,0 +1,80 @@
+"""Leaving in good order: a node that is drained gives its actors away, and tells its players where to go on.
+
+    asked: by SIGTERM or an operator → not ready, no new players → actors handed over → clients told to migrate → gone
+
+Commands that come meanwhile are passed on to the new owners. The word to migrate names a node, the new owner of what
+the client watches if there is one, and a delay: a thousand players shall not arrive all in the same moment. Who is
+still here when the grace is over is closed like everybody whose node stops: come back, to any.
+"""
+
+import random
+
+import structlog
+import trio
+
+from gameserver.cluster.hand_over import HandOver
+from gameserver.cluster.items import DrainAsked
+from gameserver.cluster.links import Links
+from gameserver.cluster.membership import Membership
+from gameserver.cluster.myself import Myself
+from gameserver.cluster.owners import Owners
+from gameserver.cluster.sessions import Sessions
+from gameserver.config import NodeSettings
+from gameserver.protocol.session import Session
+
+log = structlog.get_logger()
+
+
+class Drain:
+    """`asked` is set once somebody has asked for it; then whoever holds the node calls `run`, and ends the node."""
+
+    def __init__(
+        self,
+        myself: Myself,
+        membership: Membership,
+        links: Links,
+        owners: Owners,
+        sessions: Sessions,
+        hand_over: HandOver,
+        settings: NodeSettings,
+    ) -> None:
+        self._myself, self._membership, self._links, self._owners = myself, membership, links, owners
+        self._sessions, self._hand_over, self._settings = sessions, hand_over, settings
+        self.asked = trio.Event()
+        links.on(DrainAsked, lambda _sender, _asked: self.asked.set())
+
+    def ask(self, node: str) -> bool:
+        """Have this node or another one drained; False if it is not known to be alive, or cannot be reached."""
+        if node == self._myself.name:
+            self.asked.set()
+            return True
+        member = self._membership.view.members.get(node)
+        return member is not None and member.usable and self._links.send(node, DrainAsked())
+
+    async def run(self) -> None:
+        """Until this node has neither actors that another one takes, nor players, or the grace is over."""
+        self._myself.leaving = True
+        self._membership.adopt_me()
+        self._membership.look()
+        await self._hand_over.leave()
+        told = [session for session in list(self._sessions) if self._tell(session)]
+        if not told:
+            return
+        log.info("node.migrating", players=len(told))
+        with trio.move_on_after(self._settings.drain_grace_ms / 1_000):
+            await self._sessions.emptied()
+
+    def _tell(self, session: Session) -> bool:
+        """Whether there is a node for it to go to."""
+        url = self._next_url(session)
+        if url is None:
+            return False
+        delay_ms = random.randrange(self._settings.drain_spread_ms + 1)
+        session.send_json({"event": "migrate", "payload": {"url": url, "delayMs": delay_ms}})
+        return True
+
+    def _next_url(self, session: Session) -> str | None:
+        battle_id = next(reversed(session.watching), None)
+        if battle_id is None:
+            return self._owners.websocket_url(session.identified.player_id, None)
+        return self._owners.websocket_url(battle_id, self._owners.where(battle_id))
