@@ -136,5 +136,5 @@ def make_core(settings: Settings, kinds: Kinds, storage: Storage, cache: Cache, 
         consumers=consumers,
         feed=feed,
         hand_over=hand_over,
-        drain=Drain(cluster.myself, cluster.membership, links, owners, sessions, hand_over, settings.node),
+        drain=Drain(cluster.myself, cluster.membership, links, router, sessions, hand_over, settings.node),
     )

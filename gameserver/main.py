@@ -144,11 +144,8 @@ async def _start(
 
 async def _stop(settings: Settings, storage: Storage, cluster: Cluster, core: Core) -> None:
     """Let everything in flight land, and hand the actors over; what is not done in time, the lease's end will do."""
-    deadline_s = settings.node.stop_deadline_ms / 1_000
-    cluster.stop_taking_actors()
-    with trio.move_on_after(deadline_s / 2):
-        await core.hand_over.leave()
-    with trio.move_on_after(deadline_s / 2) as scope:
+    await core.drain.give_actors_away()
+    with trio.move_on_after(settings.node.stop_deadline_ms / 2 / 1_000) as scope:
         await core.catalog.stop()
     if scope.cancelled_caught:
         log.warning("node.stop_deadline", actors=core.catalog.active)

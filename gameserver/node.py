@@ -84,12 +84,6 @@ class Cluster:
     requests: Requests
     watch_leases: WatchLeases
 
-    def stop_taking_actors(self) -> None:
-        """The others shall know before this node's are handed over."""
-        self.myself.leaving = True
-        self.membership.adopt_me()
-        self.membership.look()
-
     async def leave(self) -> None:
         """Nothing is left here: nobody shall ask this node for anything."""
         await self.links.said()

@@ -48,7 +48,6 @@ class Committer:
         self._gathering: dict[Writer, Pending] = {}
         self._on_the_way: dict[Writer, Pending] = {}
         self._wake = trio.Event()
-        self._idle = trio.Event()
         self._turns = trio.lowlevel.ParkingLot()
         self._events_waiting = 0
         self._to_tell: list[Callable[[], None]] = []
@@ -99,13 +98,6 @@ class Committer:
         while self.holds(actor):
             await self._turns.park()
 
-    async def drained(self) -> None:
-        """Until nothing gathers and nothing is on its way."""
-        while self._gathering or self._on_the_way:
-            if self._idle.is_set():
-                self._idle = trio.Event()
-            await self._idle.wait()
-
     # -- the one task ---------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -115,7 +107,6 @@ class Committer:
                 self._wake = trio.Event()
                 while self._gathering:
                     await self._commit(self._take())
-                self._idle.set()
         finally:
             for actor in list(self._gathering):
                 self.drop(actor, Refused("node_stopping"))

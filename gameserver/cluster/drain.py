@@ -17,7 +17,7 @@ from gameserver.cluster.items import DrainAsked
 from gameserver.cluster.links import Links
 from gameserver.cluster.membership import Membership
 from gameserver.cluster.myself import Myself
-from gameserver.cluster.owners import Owners
+from gameserver.cluster.router import Router
 from gameserver.cluster.sessions import Sessions
 from gameserver.config import NodeSettings
 from gameserver.protocol.session import Session
@@ -33,12 +33,12 @@ class Drain:
         myself: Myself,
         membership: Membership,
         links: Links,
-        owners: Owners,
+        router: Router,
         sessions: Sessions,
         hand_over: HandOver,
         settings: NodeSettings,
     ) -> None:
-        self._myself, self._membership, self._links, self._owners = myself, membership, links, owners
+        self._myself, self._membership, self._links, self._router = myself, membership, links, router
         self._sessions, self._hand_over, self._settings = sessions, hand_over, settings
         self.asked = trio.Event()
         links.on(DrainAsked, lambda _sender, _asked: self.asked.set())
@@ -53,10 +53,7 @@ class Drain:
 
     async def run(self) -> None:
         """Until this node has neither actors that another one takes, nor players, or the grace is over."""
-        self._myself.leaving = True
-        self._membership.adopt_me()
-        self._membership.look()
-        await self._hand_over.leave()
+        await self.give_actors_away()
         told = [session for session in list(self._sessions) if self._tell(session)]
         if not told:
             return
@@ -64,17 +61,19 @@ class Drain:
         with trio.move_on_after(self._settings.drain_grace_ms / 1_000):
             await self._sessions.emptied()
 
+    async def give_actors_away(self) -> None:
+        """What another node takes, and in half the time that a stop may take. The others know before it begins."""
+        self._myself.leaving = True
+        self._membership.adopt_me()
+        self._membership.look()
+        with trio.move_on_after(self._settings.stop_deadline_ms / 2 / 1_000):
+            await self._hand_over.leave()
+
     def _tell(self, session: Session) -> bool:
         """Whether there is a node for it to go to."""
-        url = self._next_url(session)
+        url = self._router.websocket_url(next(reversed(session.watching), session.identified.player_id))
         if url is None:
             return False
         delay_ms = random.randrange(self._settings.drain_spread_ms + 1)
         session.send_json({"event": "migrate", "payload": {"url": url, "delayMs": delay_ms}})
         return True
-
-    def _next_url(self, session: Session) -> str | None:
-        battle_id = next(reversed(session.watching), None)
-        if battle_id is None:
-            return self._owners.websocket_url(session.identified.player_id, None)
-        return self._owners.websocket_url(battle_id, self._owners.where(battle_id))

@@ -95,15 +95,16 @@ class Requests:
 
     def asking(self, message: Message) -> str | None:
         """The node that has not answered yet what came before this message, and in order."""
-        way = self._ways.get(_sequence(message)) if self._ways else None
+        sequence = _sequence(message) if self._ways else None
+        way = None if sequence is None else self._ways.get(sequence)
         if way is None or way.since + ORDER_KEPT_S < trio.current_time():
             return None
         return way.node
 
     def _way(self, message: Message, node: str) -> _Way | None:
-        if not isinstance(message.identity, CommandId):
-            return None
         sequence = _sequence(message)
+        if sequence is None:
+            return None
         way = self._ways.get(sequence)
         if way is None or way.node != node:
             way = self._ways[sequence] = _Way(node, trio.current_time())
@@ -179,7 +180,7 @@ class Requests:
 
     def _end_way(self, asked: _Asked) -> None:
         sequence = _sequence(asked.message)
-        if asked.way is not None and self._ways.get(sequence) is asked.way:
+        if sequence is not None and self._ways.get(sequence) is asked.way:
             del self._ways[sequence]
 
     def _doubt(self, asked: _Asked) -> None:
@@ -208,9 +209,7 @@ class Requests:
                     asked.message.reply(Refused("deadline_exceeded"))
 
 
-def _sequence(message: Message) -> _Sequence:
+def _sequence(message: Message) -> _Sequence | None:
     """What a client numbers in order: its commands to one actor."""
     identity = message.identity
-    if isinstance(identity, CommandId):
-        return message.actor_id, identity.player, identity.instance
-    return message.actor_id, "", 0
+    return (message.actor_id, identity.player, identity.instance) if isinstance(identity, CommandId) else None

@@ -197,7 +197,8 @@ class Node:
         """Until everything that goes on by itself has been done."""
         for _ in range(20):
             await trio.testing.wait_all_tasks_blocked()
-            await self.committer.drained()
+            while self.committer._gathering or self.committer._on_the_way:
+                await self.committer._turns.park()
 
     def loaded(self, actor_id: str) -> bool:
         return any(cell.actor_id == actor_id for cell in self.catalog.cells())

@@ -82,11 +82,12 @@ def exhaust(*_):
 
 def backtrack(*_):
     """C code that never lets the watchdog have the GIL."""
-    re.match(r"(a+)+$", "a" * 60 + "b")
+    re.match(r"(a+)+$", "a" * 30 + "b")
 
 
 def sleep(*_):
-    time.sleep(3_600)
+    """Rules that block. Nobody waits that long, unless the watchdog fails."""
+    time.sleep(30)
 
 
 HUNG = [for_ever, swallow_exceptions, swallow_everything, swallow_on_all_levels, exhaust, backtrack, sleep]

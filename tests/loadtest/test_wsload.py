@@ -20,7 +20,7 @@ DEADLINE_S = 30
 @pytest.fixture(scope="module")
 def wsload(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not any(map(shutil.which, ("cc", "gcc", "clang"))):
-        pytest.skip("no C compiler")
+        pytest.skip("wsload.c, the load generator of `make bench`, needs cc, gcc or clang; the game does not")
     return build_wsload(tmp_path_factory.mktemp("wsload"))
 
 
