@@ -17,31 +17,30 @@ from collections.abc import Iterator
 
 import structlog
 import trio
-from attrs import define, field
+from attrs import define
 
 from gameserver.actors.activation import restore, take_ownership
 from gameserver.actors.actor import Actor, StateBroken, Surroundings
 from gameserver.actors.alarms import Alarms
+from gameserver.actors.cell import Cell
 from gameserver.actors.committer import Committer
 from gameserver.actors.kinds import Kinds
 from gameserver.actors.mailbox import Mailbox
-from gameserver.actors.messages import Birth, Message, Passivate, Show, Wake, ignore
+from gameserver.actors.messages import Birth, Message, Passivate, Wake, internal
 from gameserver.actors.neighbours import Alone, Neighbours
 from gameserver.actors.ports import Clock, Journal, Snapshot
+from gameserver.actors.refusals import refusal
 from gameserver.actors.restarts import Restarts
+from gameserver.actors.sweeper import Sweeper
 from gameserver.config import ActorSettings, CommandSettings
 from gameserver.errors import (
     ActorNotFound,
     ActorSetAside,
     JournalError,
-    LeaseLost,
-    OutcomeUnknown,
     OwnedElsewhere,
     Refused,
     RulesUnknown,
-    StorageUnavailable,
 )
-from gameserver.game.commands import CloseBattle, IntendBattle, JoinGroup, LeaveGroup, OpenBattle
 
 log = structlog.get_logger()
 
@@ -55,18 +54,6 @@ class CatalogCounters:
     crashed: int = 0
     set_aside: int = 0
     refused_overloaded: int = 0
-
-
-@define(eq=False)
-class Cell:
-    actor_id: str
-    mailbox: Mailbox
-    last_message_at: float
-    actor: Actor | None = None
-    epoch: int = 0
-    hand_to: str | None = None
-    scope: trio.CancelScope = field(factory=trio.CancelScope)
-    gone: trio.Event = field(factory=trio.Event)
 
 
 class Catalog:
@@ -148,10 +135,11 @@ class Catalog:
     # -- running --------------------------------------------------------------------------------------------------
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        sweeper = Sweeper(self._cells, self.deliver, self._journal, self._kinds, self._clock, self._limits)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._alarms.run)
-                nursery.start_soon(self._sweep)
+                nursery.start_soon(sweeper.run, self._neighbours.belongs_here)
                 self._nursery = nursery
                 task_status.started()
         finally:
@@ -161,7 +149,7 @@ class Catalog:
         """Take no more messages, let everything in flight land, and release all actors with a snapshot."""
         self._stopping = True
         for cell in list(self._cells.values()):
-            cell.mailbox.force(_internal(cell.actor_id, Passivate(at_once=True)))
+            cell.mailbox.force(internal(cell.actor_id, Passivate(at_once=True)))
         while self._cells:
             await next(iter(self._cells.values())).gone.wait()
         if self._nursery is not None:
@@ -176,7 +164,7 @@ class Catalog:
         if cell is None:
             return False
         cell.hand_to = to
-        cell.mailbox.force(_internal(actor_id, Passivate(at_once=True)))
+        cell.mailbox.force(internal(actor_id, Passivate(at_once=True)))
         has_timer = cell.actor is not None and cell.actor.wake_at_ms() is not None
         await cell.gone.wait()
         return has_timer
@@ -299,7 +287,7 @@ class Catalog:
         elif isinstance(end, RulesUnknown):
             self._neighbours.pass_on_to_who_knows(message, end.rules)
         else:
-            message.reply(_refusal(end, message))
+            message.reply(refusal(end, message))
 
     def _save_soon(self, actor_id: str, epoch: int, snapshot: Snapshot) -> None:
         if self._nursery is not None:
@@ -311,68 +299,13 @@ class Catalog:
         except JournalError as error:  # the journal has everything; the next snapshot will do
             log.warning("snapshot.not_saved", actor=actor_id, error=str(error))
 
-    # -- passivation and timers -----------------------------------------------------------------------------------
+    # -- timers -----------------------------------------------------------------------------------
 
     def _ring(self, actor_id: str) -> None:
         cell = self._cells.get(actor_id)
-        if cell is not None and not cell.mailbox.put(_internal(actor_id, Wake())):
+        if cell is not None and not cell.mailbox.put(internal(actor_id, Wake())):
             self._alarms.set(actor_id, trio.current_time() + self._limits.sweep_interval_ms / 1000)
-
-    async def _sweep(self) -> None:
-        """Passivate who is idle, and wake those whose timer is due but who are not in memory."""
-        failing = False
-        while True:
-            await trio.sleep(self._limits.sweep_interval_ms / 1000)
-            self._passivate_idle()
-            try:
-                await self._wake_due()
-            except JournalError as error:
-                if not failing:
-                    log.warning("sweep.failed", error=str(error))
-                failing = True
-            else:
-                failing = False
-
-    def _passivate_idle(self) -> None:
-        idle_since = trio.current_time() - self._limits.idle_ms / 1000
-        soon_ms = self._clock.now_ms() + self._limits.idle_ms
-        for cell in self._cells.values():
-            if cell.last_message_at > idle_since or cell.actor is None or cell.mailbox.messages:
-                continue
-            wake_at_ms = cell.actor.wake_at_ms()
-            if wake_at_ms is None or wake_at_ms > soon_ms:
-                cell.mailbox.put(_internal(cell.actor_id, Passivate()))
-
-    async def _wake_due(self) -> None:
-        now_ms = self._clock.now_ms()
-        for due in await self._journal.due(now_ms, self._kinds.rules, self._limits.sweep_batch):
-            if due.actor_id not in self._cells and self._neighbours.belongs_here(due, now_ms):
-                self.deliver(_internal(due.actor_id, Wake()))
 
 
 def _birth(cell: Cell) -> Birth | None:
     return next((message.birth for message in cell.mailbox.messages if message.birth is not None), None)
-
-
-def _internal(actor_id: str, command: Wake | Passivate) -> Message:
-    return Message(actor_id, command, ignore, expires_at=float("inf"))
-
-
-_REFUSALS: dict[type[Exception], str] = {
-    ActorSetAside: "actor_set_aside",
-    LeaseLost: "storage_unavailable",
-    StorageUnavailable: "storage_unavailable",
-    OutcomeUnknown: "storage_unavailable",
-}
-
-
-def _refusal(end: Exception, message: Message) -> Refused:
-    """Why a message was not taken, in the words of its sender."""
-    if isinstance(end, Refused):
-        return end
-    if isinstance(end, ActorNotFound):
-        to_group = isinstance(message.command, JoinGroup | LeaveGroup | IntendBattle | OpenBattle | CloseBattle)
-        if isinstance(message.command, Show):
-            to_group = message.command.kind == "group"
-        return Refused("group_not_found" if to_group else "battle_not_found")
-    return Refused(_REFUSALS.get(type(end), "internal"))

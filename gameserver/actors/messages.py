@@ -78,3 +78,8 @@ Send = Callable[[Message], None]
 
 def ignore(_: Answer) -> None:
     """The reply of messages that nobody waits for."""
+
+
+def internal(actor_id: str, command: Wake | Passivate) -> Message:
+    """From the node itself: nobody waits for an answer, and it never expires."""
+    return Message(actor_id, command, ignore, expires_at=float("inf"))

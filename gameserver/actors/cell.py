@@ -1,0 +1,21 @@
+"""What the catalog keeps of an actor in memory: its mailbox, through all its lives here, and the present one."""
+
+import trio
+from attrs import define, field
+
+from gameserver.actors.actor import Actor
+from gameserver.actors.mailbox import Mailbox
+
+
+@define(eq=False)
+class Cell:
+    """`hand_to` is the node that shall have the actor next; `gone` is set once it has left this one."""
+
+    actor_id: str
+    mailbox: Mailbox
+    last_message_at: float
+    actor: Actor | None = None
+    epoch: int = 0
+    hand_to: str | None = None
+    scope: trio.CancelScope = field(factory=trio.CancelScope)
+    gone: trio.Event = field(factory=trio.Event)
