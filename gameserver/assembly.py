@@ -8,13 +8,14 @@ from gameserver.actors.kinds import Kinds
 from gameserver.cluster.all_sessions import AllSessions
 from gameserver.cluster.announcements import Announcements
 from gameserver.cluster.audiences import Audiences
+from gameserver.cluster.clock import CorrectedClock
 from gameserver.cluster.consumers import Consumers
 from gameserver.cluster.drain import Drain
 from gameserver.cluster.gateway import NodeGateway
 from gameserver.cluster.hand_over import HandOver
 from gameserver.cluster.items import Goodbye, Look
 from gameserver.cluster.leaderboard_feed import LeaderboardFeed
-from gameserver.cluster.lease_keeper import CorrectedClock, LeaseKeeper
+from gameserver.cluster.lease_keeper import LeaseKeeper
 from gameserver.cluster.lifecycle import Lifecycle
 from gameserver.cluster.lifecycle_channels import LifecycleChannels
 from gameserver.cluster.links import Links

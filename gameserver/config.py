@@ -40,8 +40,11 @@ class NodeSettings:
     roles: tuple[str, ...] = setting(
         ("http", "websocket", "actors"), "roles, by comma", "What this node does: any of http, websocket, actors"
     )
-    lease_ms: int = setting(10_000, "ms", "How long a node may own actors after its last renewal", least=500)
-    lease_renew_ms: int = setting(2_500, "ms", "How often the lease is renewed", least=100)
+    lease_ms: int = setting(2_000, "ms", "How long a node may own actors after its last renewal", least=500)
+    lease_renew_ms: int = setting(500, "ms", "How often the lease is renewed", least=100)
+    clock_skew_limit_ms: int = setting(
+        1_000, "ms", "A machine whose clock differs by more from PostgreSQL's is not ready", least=1
+    )
     stop_deadline_ms: int = setting(20_000, "ms", "How long an orderly stop may take", least=100)
     drain_spread_ms: int = setting(1_500, "ms", "Over how long the clients of a drained node are told to leave")
     drain_grace_ms: int = setting(5_000, "ms", "How long they may take; then they are closed", least=1)
@@ -73,9 +76,11 @@ class ActorSettings:
     active_limit: int = setting(50_000, "actors", "Actors in memory; beyond it: overloaded", least=1)
     command_deadline_ms: int = setting(5_000, "ms", "A command not run by then is refused", least=1)
     idle_ms: int = setting(60_000, "ms", "An actor without messages for this long leaves memory", least=1)
-    sweep_interval_ms: int = setting(1_000, "ms", "How often idle actors and overdue timers are looked for", least=1)
-    sweep_patience_ms: int = setting(5_000, "ms", "An actor overdue for longer may be woken off its place", least=1)
-    sweep_batch: int = setting(500, "actors", "Overdue actors woken per sweep", least=1)
+    sweep_interval_ms: int = setting(1_000, "ms", "How often idle actors are looked for", least=1)
+    wake_interval_ms: int = setting(250, "ms", "How often actors are looked for that nobody here would wake", least=1)
+    wake_patience_ms: int = setting(5_000, "ms", "An actor overdue for longer may be woken off its place", least=1)
+    wake_batch: int = setting(500, "actors", "Actors to be woken that are read at a time", least=1)
+    wakes_limit: int = setting(8, "actors", "Actors woken at the same time; the others leave room for play", least=1)
     snapshot_every: int = setting(500, "events", "Events between two snapshots", least=1)
     restart_intensity: int = setting(3, "crashes", "More crashes than this within the period set an actor aside")
     restart_period_ms: int = setting(10_000, "ms", "The period of the restart intensity", least=1)

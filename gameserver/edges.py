@@ -37,7 +37,7 @@ async def open_edges(
     websocket_port = http_port = 0
 
     def readiness() -> list[str]:
-        return _why_not_ready(stop, storage, cluster, core)
+        return _why_not_ready(stop, settings, storage, cluster, core)
 
     def admit_player(opening: Opening) -> Admission:
         if myself.leaving:
@@ -96,10 +96,12 @@ def _open_session(settings: Settings, core: Core, admission: Admission, connecti
     return Session(identified, connection, core.gateway, core.sessions.outgoing, settings.websocket)
 
 
-def _why_not_ready(stop: trio.Event, storage: Storage, cluster: Cluster, core: Core) -> list[str]:
+def _why_not_ready(stop: trio.Event, settings: Settings, storage: Storage, cluster: Cluster, core: Core) -> list[str]:
+    skew_ms = storage.clock.skew_ms
     reasons = {
         "the node is stopping": stop.is_set() or cluster.myself.leaving,
         "the node holds no lease: PostgreSQL cannot be reached": not storage.keeper.held,
+        f"this machine's clock is {skew_ms:+,} ms off PostgreSQL's": abs(skew_ms) > settings.node.clock_skew_limit_ms,
         "the node is overloaded": core.committer.overloaded,
         "the nodes that own actors cannot be reached: Redis is away": (
             not cluster.links.available and not cluster.owners.has_actors_role

@@ -22,8 +22,9 @@ import trio
 from gameserver.actors.kinds import Kinds
 from gameserver.actors.time_limit import enforced
 from gameserver.assembly import make_cache, make_cluster, make_core, make_storage
+from gameserver.cluster.clock import CorrectedClock
 from gameserver.cluster.drain import Drain
-from gameserver.cluster.lease_keeper import CorrectedClock, LeaseKeeper
+from gameserver.cluster.lease_keeper import LeaseKeeper
 from gameserver.config import Settings
 from gameserver.edges import open_edges
 from gameserver.errors import JournalError

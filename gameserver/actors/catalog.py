@@ -32,6 +32,7 @@ from gameserver.actors.ports import Clock, Journal, Snapshot
 from gameserver.actors.refusals import refusal
 from gameserver.actors.restarts import Restarts
 from gameserver.actors.sweeper import Sweeper
+from gameserver.actors.waker import Waker
 from gameserver.config import ActorSettings, CommandSettings
 from gameserver.errors import (
     ActorNotFound,
@@ -135,11 +136,13 @@ class Catalog:
     # -- running --------------------------------------------------------------------------------------------------
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        sweeper = Sweeper(self._cells, self.deliver, self._journal, self._kinds, self._clock, self._limits)
+        sweeper = Sweeper(self._cells, self._clock, self._limits)
+        waker = Waker(self._cells, self.deliver, self._journal, self._kinds, self._clock, self._limits)
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._alarms.run)
-                nursery.start_soon(sweeper.run, self._neighbours.belongs_here)
+                nursery.start_soon(sweeper.run)
+                nursery.start_soon(waker.run, self._neighbours.belongs_here)
                 self._nursery = nursery
                 task_status.started()
         finally:
@@ -193,6 +196,7 @@ class Catalog:
             del self._cells[cell.actor_id]
             self._alarms.set(cell.actor_id, None)
             self._refuse_waiting(cell, end)
+            cell.settled.set()
             cell.gone.set()
 
     async def _one_life(self, cell: Cell) -> bool:
@@ -241,6 +245,7 @@ class Catalog:
                 activation, self._journal, self._kinds, self._commands, cell.mailbox, self._around
             )
         self.counters.activated += 1
+        cell.settled.set()
         return cell.actor
 
     async def _after_crash(self, cell: Cell) -> None:

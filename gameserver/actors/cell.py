@@ -9,7 +9,8 @@ from gameserver.actors.mailbox import Mailbox
 
 @define(eq=False)
 class Cell:
-    """`hand_to` is the node that shall have the actor next; `gone` is set once it has left this one."""
+    """`settled` is set once the actor lives, or cannot; `gone`, once it has left this node; `hand_to` is the node that
+    shall have it next."""
 
     actor_id: str
     mailbox: Mailbox
@@ -18,4 +19,5 @@ class Cell:
     epoch: int = 0
     hand_to: str | None = None
     scope: trio.CancelScope = field(factory=trio.CancelScope)
+    settled: trio.Event = field(factory=trio.Event)
     gone: trio.Event = field(factory=trio.Event)

@@ -6,7 +6,7 @@ from typing import Protocol
 from attrs import frozen
 
 from gameserver.actors.messages import Message
-from gameserver.actors.ports import Due
+from gameserver.actors.ports import Sleeper
 from gameserver.errors import Refused
 
 
@@ -25,8 +25,8 @@ class Neighbours(Protocol):
         """The actor runs under rules ("kind/mode/version") that are unknown here."""
         ...
 
-    def belongs_here(self, due: Due, now_ms: int) -> bool:
-        """Whether this node shall wake an actor that nobody owns and whose timer is due."""
+    def belongs_here(self, sleeper: Sleeper, now_ms: int) -> bool:
+        """Whether this node shall wake it."""
         ...
 
 
@@ -40,5 +40,5 @@ class Alone:
     def pass_on_to_who_knows(self, message: Message, rules: str) -> None:
         message.reply(Refused("rules_version_unknown", f"{rules} is not known here"))
 
-    def belongs_here(self, due: Due, now_ms: int) -> bool:
+    def belongs_here(self, sleeper: Sleeper, now_ms: int) -> bool:
         return True

@@ -102,9 +102,15 @@ class Entry:
 
 
 @frozen
-class Due:
+class Sleeper:
+    """An actor with a timer that lives nowhere, and has to. `rules` is "kind/mode/version"; `owner` and `incarnation`
+    name the process that had it, unless it was released."""
+
     actor_id: str
     wake_at_ms: int
+    rules: str
+    owner: str | None = None
+    incarnation: str = ""
 
 
 class Journal(Protocol):
@@ -118,6 +124,7 @@ class Journal(Protocol):
         """Raise the epoch and take ownership, in one statement; any statement under an older epoch is fenced or
         has landed by then.
 
+        It goes to who asks if it is released, his own, or of a process without a live lease.
         Raises ActorNotFound, ActorSetAside, OwnedElsewhere (a live lease of another node), LeaseLost (our own).
         """
         ...
@@ -156,9 +163,13 @@ class Journal(Protocol):
         """Undo `set_aside`; False if the actor was not set aside."""
         ...
 
-    async def due(self, now_ms: int, rules: Sequence[str], limit: int) -> Sequence[Due]:
-        """Actors with a timer due by `now_ms` that this node may activate: released, its own, or of a node whose lease
-        has run out; and which run under one of these rules ("kind/mode/version"). Earliest first."""
+    async def sleepers(
+        self, now_ms: int, rules: Sequence[str], limit: int, after: Sleeper | None = None
+    ) -> Sequence[Sleeper]:
+        """Actors to be woken that this node may activate: those with a timer due by `now_ms` which were released, or
+        are its own; and those with any timer, due or not, of a process whose lease has run out, or that has been
+        followed by another of its name. Of those only the ones that run under one of these rules; in the order of their
+        timers, and those that follow `after` in it."""
         ...
 
 

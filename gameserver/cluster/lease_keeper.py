@@ -5,12 +5,12 @@ counted from the moment before it last asked, stops all its actors: from then on
 anew, as a new incarnation, as soon as PostgreSQL answers.
 """
 
-import time
 from collections.abc import Callable
 
 import structlog
 import trio
 
+from gameserver.cluster.clock import CorrectedClock
 from gameserver.cluster.ports import Lease, Leases, Renewal
 from gameserver.config import NodeSettings
 from gameserver.errors import JournalError, LeaseLost
@@ -19,21 +19,6 @@ log = structlog.get_logger()
 
 HURRY = 5
 """After a renewal that failed, the next comes so many times sooner."""
-
-
-class CorrectedClock:
-    """This node's clock, moved by what PostgreSQL's clock was seen to differ."""
-
-    def __init__(self) -> None:
-        self.offset_ms = 0
-
-    def now_ms(self) -> int:
-        return time.time_ns() // 1_000_000 + self.offset_ms
-
-    def correct(self, postgres_ms: int, asked_at_ms: int) -> None:
-        """`postgres_ms` was read between `asked_at_ms` and now, by this machine's own clock: take the middle."""
-        now_ms = time.time_ns() // 1_000_000
-        self.offset_ms = postgres_ms - (asked_at_ms + now_ms) // 2
 
 
 class LeaseKeeper:
@@ -98,20 +83,20 @@ class LeaseKeeper:
             await self._leases.resign(lease)
 
     async def _register(self) -> None:
-        asked_at, asked_at_ms = trio.current_time(), time.time_ns() // 1_000_000
+        asked_at = trio.current_time()
         self._lease, renewal = await self._leases.register(self._settings.name)
-        self._took(renewal, asked_at, asked_at_ms)
+        self._took(renewal, asked_at)
 
     async def _renew(self) -> None:
         if self._lease is None:
             await self._register()
             return
-        asked_at, asked_at_ms = trio.current_time(), time.time_ns() // 1_000_000
+        asked_at = trio.current_time()
         with trio.move_on_at(self._good_until):
-            self._took(await self._leases.renew(self._lease), asked_at, asked_at_ms)
+            self._took(await self._leases.renew(self._lease), asked_at)
 
-    def _took(self, renewal: Renewal, asked_at: float, asked_at_ms: int) -> None:
-        self._clock.correct(renewal.postgres_ms, asked_at_ms)
+    def _took(self, renewal: Renewal, asked_at: float) -> None:
+        self._clock.correct(renewal.postgres_ms, renewal.error_ms)
         self._good_until = asked_at + self._settings.lease_ms / 1000 if renewal.held else 0.0
 
     def _lose(self) -> None:

@@ -11,7 +11,7 @@ back, or was wiped, everybody who was alive has the TTL to show up.
 
 from collections.abc import Callable, Mapping, Sequence
 from math import inf
-from typing import Literal
+from typing import Final, Literal
 
 import structlog
 import trio
@@ -22,6 +22,9 @@ from gameserver.config import ClusterSettings
 from gameserver.errors import DirectoryAway
 
 log = structlog.get_logger()
+
+MOMENT_S: Final = 0.001
+"""What is due then is over it a moment later."""
 
 Status = Literal["alive", "suspected", "dead"]
 
@@ -91,10 +94,17 @@ class Membership:
         task_status.started()
         with self._keeping:
             while True:
-                with trio.move_on_after(self._settings.beat_interval_ms / 1000):
+                with trio.move_on_after(self._pause_s()):
                     await self._look.wait()
                 self._look = trio.Event()
                 await self._beat()
+
+    def _pause_s(self) -> float:
+        """Until the next beat; or until a silent node may be dead, so that this is not noticed a beat later."""
+        ttl_s, now = self._settings.node_ttl_ms / 1000, trio.current_time()
+        members = self.view.members
+        until_dead = [at + ttl_s - now for name, at in self._seen_at.items() if members[name].status != "dead"]
+        return max(MOMENT_S, min([self._settings.beat_interval_ms / 1000, *until_dead]))
 
     def adopt_me(self) -> None:
         """What this node says of itself has changed: in its own view, that holds at once."""

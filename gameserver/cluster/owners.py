@@ -44,10 +44,16 @@ class Owners:
 
     # -- placement ----------------------------------------------------------------------------------------------------
 
-    def place(self, actor_id: str, rules: str | None = None) -> str | None:
+    def place(self, actor_id: str, rules: str | None = None, but: tuple[str | None, str] = (None, "")) -> str | None:
         """Where an actor without a live owner shall come to life; with `rules` ("kind/mode/version"), among the nodes
-        that can fold them."""
-        return place(actor_id, (info.name for info in self.owning() if rules is None or rules in info.rules))
+        that can fold them. `but` names a process, by node and incarnation, that PostgreSQL knows to be gone, whatever
+        the view says."""
+        candidates = (
+            info.name
+            for info in self.owning()
+            if (rules is None or rules in info.rules) and (info.name, info.incarnation) != but
+        )
+        return place(actor_id, candidates)
 
     def where(self, actor_id: str) -> str | None:
         return self.learned(actor_id) or self.place(actor_id)

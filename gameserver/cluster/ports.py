@@ -21,10 +21,12 @@ class Lease:
 
 @frozen
 class Renewal:
-    """`held` is False when another incarnation has taken the name. `postgres_ms`: PostgreSQL's clock at the answer."""
+    """`held` is False when another incarnation has taken the name. `postgres_ms` is PostgreSQL's clock at the answer,
+    give or take `error_ms`."""
 
     held: bool
     postgres_ms: int
+    error_ms: int = 0
 
 
 class Leases(Protocol):

@@ -21,7 +21,7 @@ from attrs import evolve
 from gameserver.actors.catalog import Catalog
 from gameserver.actors.kinds import Kinds
 from gameserver.actors.messages import Message
-from gameserver.actors.ports import Answer, Due
+from gameserver.actors.ports import Answer, Sleeper
 from gameserver.cluster.items import Request, Response
 from gameserver.cluster.links import Links
 from gameserver.cluster.owners import Owners
@@ -136,9 +136,9 @@ class Router:
         else:
             self.pass_on(message, node)
 
-    def belongs_here(self, due: Due, now_ms: int) -> bool:
-        """Its place is here, or whose place it is has not woken it for long, and may not know its rules."""
+    def belongs_here(self, sleeper: Sleeper, now_ms: int) -> bool:
+        """Its place is here, or whose place it is has not woken it for long."""
         if not self._owners.takes_actors_here:
             return False
-        overdue_ms = now_ms - due.wake_at_ms
-        return self._owners.place(due.actor_id) == self._owners.here or overdue_ms > self._settings.sweep_patience_ms
+        place = self._owners.place(sleeper.actor_id, sleeper.rules, but=(sleeper.owner, sleeper.incarnation))
+        return place == self._owners.here or now_ms - sleeper.wake_at_ms > self._settings.wake_patience_ms

@@ -12,7 +12,8 @@ from gameserver.persistence.postgres import Postgres
 
 WHEREABOUTS: Final = """
 SELECT a.id::text AS actor_id, n.name AS owner, a.last_seq
-FROM actors a LEFT JOIN nodes n ON n.name = a.owner AND n.lease_until > clock_timestamp()
+FROM actors a LEFT JOIN nodes n
+    ON n.name = a.owner AND n.incarnation = a.incarnation AND n.lease_until > clock_timestamp()
 WHERE a.id = ANY($1::uuid[])
 """
 

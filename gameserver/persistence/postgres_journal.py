@@ -23,7 +23,7 @@ from typing import Any, Final
 import asyncpg
 from attrs import asdict
 
-from gameserver.actors.ports import Activation, Due, Entry, History, JournalRow, Snapshot
+from gameserver.actors.ports import Activation, Entry, History, JournalRow, Sleeper, Snapshot
 from gameserver.cluster.ports import Lease
 from gameserver.codec import encode
 from gameserver.errors import (
@@ -51,10 +51,11 @@ SAVE_SNAPSHOT: Final = statement("save_snapshot")
 RELEASE: Final = "UPDATE actors SET owner = NULL WHERE id = $1 AND epoch = $2 AND owner = $3"
 SET_ASIDE: Final = "UPDATE actors SET set_aside = $3, owner = NULL WHERE id = $1 AND epoch = $2"
 LET_BACK: Final = "UPDATE actors SET set_aside = NULL WHERE id = $1 AND set_aside IS NOT NULL RETURNING 1"
-DUE: Final = statement("due")
+SLEEPERS: Final = statement("sleepers")
 
 PROJECTED: Final = frozenset({"groups", "group_members", "battles", "battle_members", "battle_scores"})
 
+BEFORE_ALL: Final = Sleeper("00000000-0000-0000-0000-000000000000", -1, "")
 SEED_BYTES: Final = 32
 ACTIVATION_TRIES: Final = 3
 
@@ -144,13 +145,16 @@ class PostgresJournal:
     async def let_back(self, actor_id: str) -> bool:
         return await self._postgres.fetchrow(LET_BACK, actor_id) is not None
 
-    async def due(self, now_ms: int, rules: Sequence[str], limit: int) -> Sequence[Due]:
-        rows = await self._postgres.fetch(DUE, now_ms, self._lease().name, *_rules_columns(rules), limit)
-        return [Due(**row) for row in rows]
+    async def sleepers(
+        self, now_ms: int, rules: Sequence[str], limit: int, after: Sleeper | None = None
+    ) -> Sequence[Sleeper]:
+        lease, last = self._lease(), after or BEFORE_ALL
+        asked = (now_ms, lease.name, lease.incarnation, *_rules_columns(rules), last.wake_at_ms, last.actor_id, limit)
+        return [Sleeper(**row) for row in await self._postgres.fetch(SLEEPERS, *asked)]
 
 
 def _rules_columns(rules: Sequence[str]) -> tuple[list[str], list[str], list[int]]:
-    """The parameters $3 to $5 of the timers that are due."""
+    """The parameters $4 to $6 of the question for sleepers."""
     kinds, modes, versions = [], [], []
     for text in rules:
         kind, _, rest = text.partition("/")

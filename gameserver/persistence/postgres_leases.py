@@ -4,6 +4,7 @@ They have a connection of their own: a renewal that waited behind slow queries w
 """
 
 import contextlib
+import math
 import uuid
 from collections.abc import AsyncIterator
 from typing import Final
@@ -45,24 +46,24 @@ class PostgresLeases:
     async def register(self, name: str) -> tuple[Lease, Renewal]:
         lease = Lease(name, uuid.uuid4().hex)
         await self._fetch(REGISTER, lease.name, lease.incarnation, self._lease_ms)
-        return lease, Renewal(held=True, postgres_ms=await self._clock_ms())
+        return lease, await self._renewal(held=True)
 
     async def renew(self, lease: Lease) -> Renewal:
         rows = await self._fetch(RENEW, lease.name, lease.incarnation, self._lease_ms)
-        return Renewal(held=bool(rows), postgres_ms=await self._clock_ms())
+        return await self._renewal(held=bool(rows))
 
     async def resign(self, lease: Lease) -> None:
         await self._fetch(RESIGN, lease.name, lease.incarnation)
 
-    async def _clock_ms(self) -> int:
-        """PostgreSQL's clock now: it was read in the middle of the round trip, as far as we can know.
+    async def _renewal(self, *, held: bool) -> Renewal:
+        """With PostgreSQL's clock: it was read in the middle of the round trip, as far as we can know.
 
         A question by itself, because writing a lease waits for the disk, at one end of its round trip.
         """
         asked_at = trio.current_time()
         rows = await self._fetch(CLOCK)
-        since_s = (trio.current_time() - asked_at) / 2
-        return int(rows[0]["now_ms"]) + round(since_s * 1_000)
+        half_ms = math.ceil((trio.current_time() - asked_at) * 1_000 / 2)
+        return Renewal(held, postgres_ms=int(rows[0]["now_ms"]) + half_ms, error_ms=half_ms)
 
     async def _fetch(self, text: str, *args: object) -> Rows:
         # A lost answer is harmless: registering and renewing again give the same.

@@ -24,8 +24,8 @@ from tests.cluster.cluster_ports import (
     LeasedJournal,
     MemoryFacts,
     NothingElse,
-    SkewedClock,
     StorageOfNode,
+    WallClock,
 )
 from tests.cluster.stage import Client, FakeConnection
 
@@ -97,7 +97,7 @@ class ClusterNode:
     storage: StorageOfNode
     keeper: LeaseKeeper
     journal: LeasedJournal
-    clock: SkewedClock
+    wall: WallClock
     bus: FaultyBus
     directory: GatedDirectory
     facts: MemoryFacts
@@ -106,6 +106,7 @@ class ClusterNode:
     core: Core
     cancel: trio.CancelScope = Factory(trio.CancelScope)
     over: trio.Event = Factory(trio.Event)
+    nursery: trio.Nursery = field(init=False)
     alive: bool = True
     clients: list[ClientOfNode] = Factory(list)
     asked: list[Asked] = Factory(list)
@@ -182,7 +183,9 @@ class ClusterNode:
     async def run(self, *, task_status: trio.TaskStatus[None]) -> None:
         try:
             with self.cancel:
+                self.stage.on_run(self)
                 async with trio.open_nursery() as nursery:
+                    self.nursery = nursery
                     await nursery.start(self.keeper.run)
                     cache = self.stage.caches[self]
                     await main._start(nursery, self.settings, self._storage(), cache, self.cluster, self.core)
@@ -198,6 +201,7 @@ class ClusterNode:
     async def kill(self, *, lease_ends: bool = False) -> None:
         """`kill -9`: nothing more is done or said. Its lease goes on, unless that ends, too."""
         self.alive = False
+        self.gate.close()
         for client in self.clients:
             client.check()
             client.connection.closed_with.append(CloseCode.MISSED_EVENTS)

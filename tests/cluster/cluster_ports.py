@@ -83,8 +83,19 @@ class ClusterStore(MemoryStore):
     finished: set[int] = Factory(set)
     registered: int = 0
     on_activation: Callable[[str, Activation], None] = field(default=lambda node, activation: None)
+    on_landed: Callable[[Entry], None] = field(default=lambda entry: None)
     activations: list[tuple[str, Activation]] = Factory(list)
     outbox_reads: list[tuple[float, str]] = Factory(list)
+
+    def apply(self, entries: Sequence[Entry]) -> frozenset[str]:
+        landed = super().apply(entries)
+        for entry in entries:
+            if entry.actor_id in landed:
+                self.on_landed(entry)
+        return landed
+
+    def lives(self, owner: str | None, incarnation: str) -> bool:
+        return owner in self.leases and self.leases.until[str(owner)][0] == incarnation
 
     @property
     def leases(self) -> LiveLeases:
@@ -108,6 +119,8 @@ class StorageOfNode:
     facts_latency_s: float = 0.0
     stalled: Gate = Factory(Gate)
     """Closed while nothing answers but the lease, which has a connection of its own."""
+    on_append: Callable[["LeasedJournal"], None] = lambda journal: None
+    """Called with the journal before it writes, and may tell it what shall go wrong."""
 
     async def reach(self, latency_s: float, *, lease: bool = False) -> None:
         await self.gate.passed()
@@ -117,6 +130,12 @@ class StorageOfNode:
         await self.gate.passed()
         if self.away:
             raise StorageUnavailable("away")
+
+    async def answered(self) -> None:
+        """The answer comes as late as the question; what was asked is done meanwhile, whatever happens to who asked."""
+        if self.latency_s:
+            await trio.sleep(self.latency_s)
+            await self.gate.passed()
 
 
 class MemoryLeases:
@@ -167,6 +186,7 @@ class LeasedJournal(MemoryJournal):
         await self._reach()
         if self._leased.leases.until.get(lease.name, ("",))[0] != lease.incarnation:
             raise LeaseLost(lease.name)
+        self.incarnation = lease.incarnation
         activation = await super().activate(actor_id)
         self._leased.activations.append((self.node, activation))
         self._leased.on_activation(self.node, activation)
@@ -174,14 +194,17 @@ class LeasedJournal(MemoryJournal):
 
     async def append(self, entries: Sequence[Entry]) -> frozenset[str]:
         await self._reach()
-        return await super().append(entries)
+        self._storage.on_append(self)
+        landed = await super().append(entries)
+        await self._storage.answered()
+        return landed
 
     async def _reach(self) -> None:
         await self._storage.reach(self._storage.latency_s)
 
     def __getattribute__(self, name: str) -> Any:
         call = super().__getattribute__(name)
-        if name not in {"load", "read", "save_snapshot", "release", "set_aside", "let_back", "due"}:
+        if name not in {"load", "read", "save_snapshot", "release", "set_aside", "let_back", "sleepers"}:
             return call
 
         async def through(*args: Any) -> Any:
@@ -270,6 +293,18 @@ class FaultyHub(MemoryHub):
     rule: Rule = keep_all
     heard: list[tuple[str, str, Item]] = Factory(list)
     """Sender, receiver and item, of everything that arrived."""
+    in_order: bool = True
+    """What comes late stays in the order of its sender."""
+
+    def fates(self, sender: str, to: str, channel: str, packet: bytes) -> Sequence[float]:
+        """By how many seconds it is late, each time that it arrives."""
+        items = _items(channel, packet)
+        fate = self.rule(sender, to, items)
+        if fate is LOST:
+            return ()
+        late_s = (0.0, 0.0) if fate == TWICE else (fate,) if isinstance(fate, float) else (0.0,)
+        self.heard += [(sender, to, item) for item in items] * len(late_s)
+        return late_s
 
     def heard_items(self, kind: type, *, sender: str | None = None, to: str | None = None) -> list[Any]:
         return [
@@ -279,9 +314,12 @@ class FaultyHub(MemoryHub):
         ]
 
 
-class FaultyBus(MemoryBus):
-    """What comes late stays in the order of its sender."""
+def _items(channel: str, packet: bytes) -> list[Item]:
+    between_nodes = channel == "nodes" or channel.startswith("node:")
+    return decode_packet(packet[MARK_BYTES + STAMP_BYTES :])[1] if between_nodes else []
 
+
+class FaultyBus(MemoryBus):
     def __init__(self, hub: FaultyHub, node: str, gate: Gate) -> None:
         super().__init__(hub)
         self._faulty, self.node, self._gate = hub, node, gate
@@ -318,34 +356,29 @@ class FaultyBus(MemoryBus):
                 bus.arrive(self.node, channel, packet)
 
     def arrive(self, sender: str, channel: str, packet: bytes) -> None:
-        items = self._items(channel, packet)
         if channel not in self._handlers or not self.available:
             return
-        fate = self._faulty.rule(sender, self.node, items)
-        if fate is LOST:
-            return
-        late_s = fate if isinstance(fate, float) else 0.0
-        times = 2 if fate == TWICE else 1
-        self._faulty.heard += [(sender, self.node, item) for item in items] * times
-        for _ in range(times):
+        for late_s in self._faulty.fates(sender, self.node, channel, packet):
             self._deliver(sender, trio.current_time() + late_s, channel, packet)
-
-    def _items(self, channel: str, packet: bytes) -> list[Item]:
-        return (
-            decode_packet(packet[MARK_BYTES + STAMP_BYTES :])[1]
-            if channel == "nodes" or channel.startswith("node:")
-            else []
-        )
 
     def _deliver(self, sender: str, at: float, channel: str, packet: bytes) -> None:
         if at <= trio.current_time() and sender not in self._late and not self._gate.closed:
             self.hear(channel, packet)
+            return
+        if not self._faulty.in_order:
+            assert self._nursery is not None
+            self._nursery.start_soon(self._deliver_alone, at, channel, packet)
             return
         if sender not in self._late:
             self._late[sender] = deque()
             assert self._nursery is not None
             self._nursery.start_soon(self._drain, sender)
         self._late[sender].append((at, channel, packet))
+
+    async def _deliver_alone(self, at: float, channel: str, packet: bytes) -> None:
+        await trio.sleep_until(at)
+        await self._gate.passed()
+        self.hear(channel, packet)
 
     async def _drain(self, sender: str) -> None:
         waiting = self._late[sender]
@@ -367,17 +400,11 @@ class GatedDirectory(MemoryDirectory):
         return await super().meet(me)
 
 
-class SkewedClock:
-    """A machine's wall clock that is wrong by `skew_ms`, until PostgreSQL's has been seen."""
+@define
+class WallClock:
+    """A machine's, which is wrong by `wrong_by_ms`."""
 
-    def __init__(self, skew_ms: int) -> None:
-        self.skew_ms, self.offset_ms = skew_ms, 0
+    wrong_by_ms: int = 0
 
-    def now_ms(self) -> int:
-        return self._raw_ms() + self.offset_ms
-
-    def correct(self, postgres_ms: int, asked_at_ms: int) -> None:
-        self.offset_ms = postgres_ms - self._raw_ms()
-
-    def _raw_ms(self) -> int:
-        return T0 + round(trio.current_time() * 1000) + self.skew_ms
+    def __call__(self) -> int:
+        return T0 + round(trio.current_time() * 1000) + self.wrong_by_ms

@@ -32,6 +32,7 @@ from gameserver.actors.activation import fold
 from gameserver.actors.kinds import Kinds
 from gameserver.actors.messages import Birth
 from gameserver.actors.ports import Accepted, Activation, History
+from gameserver.cluster.clock import CorrectedClock
 from gameserver.cluster.lease_keeper import LeaseKeeper
 from gameserver.cluster.placement import place
 from gameserver.config import Settings
@@ -55,8 +56,8 @@ from tests.cluster.cluster_ports import (
     MemoryLeases,
     MemoryOutbox,
     NothingElse,
-    SkewedClock,
     StorageOfNode,
+    WallClock,
 )
 from tests.contracts.memory_directory import Board
 
@@ -92,6 +93,8 @@ class ClusterStage:
     all_nodes: list[ClusterNode] = Factory(list)
     caches: dict[ClusterNode, Any] = Factory(dict)
     storages: dict[ClusterNode, Any] = Factory(dict)
+    on_run: Callable[[ClusterNode], None] = lambda node: None
+    """Called in a node's own task before it starts any other."""
 
     def __attrs_post_init__(self) -> None:
         self.store.on_activation = self._check_activation
@@ -112,7 +115,7 @@ class ClusterStage:
         roles: tuple[str, ...] = ("http", "websocket", "actors"),
         skew_ms: int = 0,
     ) -> ClusterNode:
-        sections = {**self.sections, "node": {"name": name, "roles": roles}}
+        sections = {**self.sections, "node": {**self.sections.get("node", {}), "name": name, "roles": roles}}
         node = self.nodes[name] = self._make(settings_with(**sections), rules, skew_ms)
         self.all_nodes.append(node)
         node.instance = len(self.all_nodes)
@@ -120,7 +123,8 @@ class ClusterStage:
         return node
 
     def _make(self, settings: Settings, rules: Sequence[Rules], skew_ms: int) -> ClusterNode:
-        name, gate, clock, others = settings.node.name, Gate(), SkewedClock(skew_ms), NothingElse()
+        name, gate, wall, others = settings.node.name, Gate(), WallClock(skew_ms), NothingElse()
+        clock = CorrectedClock(wall)
         storage = StorageOfNode(gate)
         keeper = LeaseKeeper(MemoryLeases(self.store, storage, settings.node.lease_ms), clock, settings.node)
         journal = LeasedJournal(self.store, name, storage, keeper)
@@ -132,7 +136,7 @@ class ClusterStage:
         cluster = assembly.make_cluster(settings, kinds, kept, cache)
         with mock.patch.object(assembly, "Catalog", partial(CountingCatalog, self.store)):
             core = assembly.make_core(settings, kinds, kept, cache, cluster)
-        parts = (name, self, settings, gate, storage, keeper, journal, clock, bus, directory, facts, others)
+        parts = (name, self, settings, gate, storage, keeper, journal, wall, bus, directory, facts, others)
         node = ClusterNode(*parts, cluster, core)
         self.caches[node], self.storages[node] = cache, kept
         return node

@@ -111,7 +111,7 @@ async def test_a_lease_that_ends_in_the_middle_leaves_one_owner(autojump_clock):
             await cluster.settle()
             a.core.catalog.drop_all()
             a.end_lease()
-            counts = await play_on(cluster, battle, ("node-b",), 4)
+            counts = await play_on(cluster, battle, ("node-b",), 2)
         assert not isinstance(await on_its_way.answer(), Accepted)
         await ran_once(cluster, battle, counts)
 

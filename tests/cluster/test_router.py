@@ -106,7 +106,7 @@ async def test_two_who_each_think_it_the_other_do_not_send_it_to_and_fro(autojum
 
 
 async def test_an_owner_that_died_is_replaced_when_its_lease_has_ended(autojump_clock):
-    async with clustered(*ABC) as cluster:
+    async with clustered(*ABC, node={"lease_ms": 10_000}) as cluster:
         battle = await cluster.battle(cluster.id_on("node-b"))
         await cluster["node-a"].do(battle).answer()
         await cluster["node-b"].kill()

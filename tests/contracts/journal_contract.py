@@ -1,6 +1,7 @@
 """What every journal must do, whatever it is made of; `test_journals.py` runs this with each adapter.
 
-A `World` is one store with nodes: `journal(name)` is the journal of that node, whose lease runs until `expire(name)`.
+A `World` is one store with nodes: `journal(name)` is the journal of a new process of that node, whose lease runs until
+`expire(name)` or until the next one of its name.
 """
 
 import contextlib
@@ -12,13 +13,13 @@ import trio
 
 from gameserver.actors.ports import (
     Activation,
-    Due,
     Entry,
     Journal,
     JournalRow,
     KeyRow,
     OutboxRow,
     Projection,
+    Sleeper,
     Snapshot,
 )
 from gameserver.errors import ActorNotFound, ActorSetAside, CommitRejected, LeaseLost, OwnedElsewhere
@@ -58,8 +59,10 @@ async def created(journal: Journal) -> Activation:
     return await journal.create(new_id(), "battle", "classic", 3)
 
 
-def due(actor: Activation, wake_at_ms: int) -> Due:
-    return Due(actor.actor_id, wake_at_ms)
+async def asleep(
+    journal: Journal, now_ms: int, limit: int = 5, rules: Sequence[str] = RULES, after: Sleeper | None = None
+) -> list[str]:
+    return [each.actor_id for each in await journal.sleepers(now_ms, rules, limit, after)]
 
 
 class JournalContract:
@@ -255,30 +258,61 @@ class JournalContract:
         actor = await created(journal)
         await journal.append([entry(actor, 1, wake_at_ms=10)])
         await journal.set_aside(actor.actor_id, actor.epoch - 1, "overtaken")
-        assert list(await journal.due(10, RULES, 5)) == [due(actor, 10)]
+        assert await asleep(journal, 10) == [actor.actor_id]
         await journal.set_aside(actor.actor_id, actor.epoch, "crashed: a\0b \ud800")
-        assert list(await journal.due(10, RULES, 5)) == []
+        assert await asleep(journal, 10) == []
         with pytest.raises(ActorSetAside):
             await journal.activate(actor.actor_id)
         assert await journal.let_back(actor.actor_id)
         assert not await journal.let_back(actor.actor_id)
-        assert list(await journal.due(10, RULES, 5)) == [due(actor, 10)]
+        assert await asleep(journal, 10) == [actor.actor_id]
         assert (await journal.activate(actor.actor_id)).last_seq == 1
 
-    async def test_due_timers_of_actors_that_may_be_taken(self, world: World) -> None:
+    async def test_who_was_released_sleeps_until_its_timer_is_due(self, world: World) -> None:
         mine, other = await world.journal("node-a"), await world.journal("node-b")
         late, early, never, later = [await created(mine) for _ in range(4)]
         batch = zip((late, early, never, later), (20, 10, None, 40), strict=True)
         await mine.append([entry(actor, 1, wake_at_ms=at_ms) for actor, at_ms in batch])
-        assert list(await mine.due(30, RULES, 5)) == [due(early, 10), due(late, 20)]
-        assert list(await mine.due(30, RULES, 1)) == [due(early, 10)]
-        assert list(await other.due(30, RULES, 5)) == []
-        await mine.release(late.actor_id, late.epoch)
-        assert list(await other.due(30, RULES, 5)) == [due(late, 20)]
-        await world.expire("node-a")
-        assert list(await other.due(30, RULES, 5)) == [due(early, 10), due(late, 20)]
+        assert await asleep(mine, 30) == [early.actor_id, late.actor_id]
+        assert await asleep(other, 30) == []
+        for actor in (late, early, never, later):
+            await mine.release(actor.actor_id, actor.epoch)
+        assert await asleep(other, 9) == []
+        (first,) = await other.sleepers(30, RULES, 1)
+        assert first == Sleeper(early.actor_id, 10, "battle/classic/3", None, first.incarnation)
+        assert await asleep(other, 30, after=first) == [late.actor_id]
         await mine.append([entry(early, 2)])
-        assert list(await other.due(30, RULES, 5)) == [due(late, 20)]
+        assert await asleep(other, 30) == [late.actor_id]
+
+    async def test_who_has_a_timer_sleeps_as_soon_as_its_process_is_gone(self, world: World) -> None:
+        mine, other = await world.journal("node-a"), await world.journal("node-b")
+        late, early, never = [await created(mine) for _ in range(3)]
+        batch = zip((late, early, never), (2_000, 1_000, None), strict=True)
+        await mine.append([entry(actor, 1, wake_at_ms=at_ms) for actor, at_ms in batch])
+        assert await asleep(mine, 30) == await asleep(other, 30) == []
+        await world.expire("node-a")
+        (first,) = await other.sleepers(30, RULES, 1)
+        assert (first.actor_id, first.wake_at_ms, first.owner) == (early.actor_id, 1_000, "node-a")
+        assert await asleep(other, 30, after=first) == [late.actor_id]
+        await other.activate(early.actor_id)
+        assert await asleep(other, 30) == [late.actor_id]
+
+    async def test_a_new_process_of_a_name_finds_what_the_last_one_has_left(self, world: World) -> None:
+        before, other = await world.journal("node-a"), await world.journal("node-b")
+        one, two = await created(before), await created(before)
+        await before.append([entry(actor, 1, wake_at_ms=1_000) for actor in (one, two)])
+        after = await world.journal("node-a")
+        assert (
+            sorted(await asleep(after, 30)) == sorted(await asleep(other, 30)) == sorted([one.actor_id, two.actor_id])
+        )
+        assert (await after.activate(one.actor_id)).epoch == one.epoch + 1
+        with pytest.raises(OwnedElsewhere):
+            await other.activate(one.actor_id)
+        assert (await other.activate(two.actor_id)).epoch == two.epoch + 1
+        with pytest.raises(OwnedElsewhere):
+            await after.activate(two.actor_id)
+        assert await before.append([entry(actor, 2) for actor in (one, two)]) == frozenset()
+        assert await asleep(after, 30) == await asleep(other, 30) == []
 
     async def test_timers_of_unknown_rules_do_not_fill_the_limit(self, world: World) -> None:
         journal = await world.journal("node-a")
@@ -287,7 +321,10 @@ class JournalContract:
         battle, group = await created(journal), await journal.create(new_id(), "group", "", 1)
         await journal.append([entry(actor, 1, wake_at_ms=10) for actor in unknown])
         await journal.append([entry(battle, 1, wake_at_ms=30), entry(group, 1, wake_at_ms=20)])
-        assert list(await journal.due(30, RULES, 2)) == [due(group, 20), due(battle, 30)]
-        assert list(await journal.due(30, ["battle/classic/3"], 2)) == [due(battle, 30)]
-        assert list(await journal.due(30, ["battle/a/b/3"], 2)) == [due(unknown[-1], 10)]
-        assert list(await journal.due(30, [], 2)) == []
+        for _ in range(2):
+            assert await asleep(journal, 30, 2) == [group.actor_id, battle.actor_id]
+            assert await asleep(journal, 30, 2, ["battle/classic/3"]) == [battle.actor_id]
+            assert await asleep(journal, 30, 2, ["battle/a/b/3"]) == [unknown[-1].actor_id]
+            assert await asleep(journal, 30, 2, []) == []
+            await world.expire("node-a")
+            journal = await world.journal("node-b")

@@ -21,7 +21,7 @@ from typing import Any
 import trio
 from attrs import Factory, asdict, define, field
 
-from gameserver.actors.ports import Activation, Due, Entry, History, JournalRow, KeyRow, OutboxRow, Snapshot
+from gameserver.actors.ports import Activation, Entry, History, JournalRow, KeyRow, OutboxRow, Sleeper, Snapshot
 from gameserver.errors import (
     ActorNotFound,
     ActorSetAside,
@@ -42,6 +42,7 @@ class StoredActor:
     epoch: int = 0
     last_seq: int = 0
     owner: str | None = None
+    incarnation: str = ""
     wake_at_ms: int | None = None
     set_aside: str | None = None
     rows: list[JournalRow] = Factory(list)
@@ -54,10 +55,12 @@ class StoredActor:
 
 @define
 class MemoryStore:
-    """What is durable, and who may own: `live` holds the names of nodes whose lease runs."""
+    """What is durable, and who may own: `live` holds the names of nodes whose lease runs, `incarnations` what they are
+    called now."""
 
     actors: dict[str, StoredActor] = Factory(dict)
     live: set[str] = Factory(set)
+    incarnations: dict[str, str] = Factory(dict)
     projections: dict[str, dict[tuple[str, ...], Mapping[str, Any]]] = Factory(dict)
     outbox: list[tuple[str, OutboxRow]] = Factory(list)
     keys: dict[tuple[str, str], tuple[str, KeyRow]] = Factory(dict)
@@ -74,6 +77,9 @@ class MemoryStore:
             for key in entry.keys:
                 self.keys.setdefault((key.player_id, key.key), (entry.actor_id, key))
         return frozenset(entry.actor_id for entry in landed)
+
+    def lives(self, owner: str | None, incarnation: str) -> bool:
+        return owner in self.live and self.incarnations.get(str(owner), "") == incarnation
 
     def key_rows(self) -> Iterator[Mapping[str, Any]]:
         for actor_id, key in self.keys.values():
@@ -111,6 +117,7 @@ class Lost:
 class MemoryJournal:
     store: MemoryStore = Factory(MemoryStore)
     node: str = "node-a"
+    incarnation: str = ""
     latency_s: float = 0.0
     appends: list[Sequence[Entry]] = Factory(list)
     _next: list[Held | Lost | JournalError] = field(factory=list, init=False)
@@ -118,6 +125,7 @@ class MemoryJournal:
 
     def __attrs_post_init__(self) -> None:
         self.store.live.add(self.node)
+        self.store.incarnations[self.node] = self.incarnation
 
     # what shall go wrong
 
@@ -156,11 +164,11 @@ class MemoryJournal:
             raise ActorNotFound(actor_id)
         if actor.set_aside is not None:
             raise ActorSetAside(actor_id)
-        if self.node not in self.store.live:
+        if not self.store.lives(self.node, self.incarnation):
             raise LeaseLost(self.node)
         if not self._may_take(actor):
             raise OwnedElsewhere(str(actor.owner))
-        actor.epoch, actor.owner = actor.epoch + 1, self.node
+        actor.epoch, actor.owner, actor.incarnation = actor.epoch + 1, self.node, self.incarnation
         return Activation(
             actor_id, actor.kind, actor.mode, actor.rules_version, actor.seed, actor.epoch, actor.last_seq
         )
@@ -229,21 +237,35 @@ class MemoryJournal:
         actor.set_aside = None
         return True
 
-    async def due(self, now_ms: int, rules: Sequence[str], limit: int) -> Sequence[Due]:
+    async def sleepers(
+        self, now_ms: int, rules: Sequence[str], limit: int, after: Sleeper | None = None
+    ) -> Sequence[Sleeper]:
         await trio.sleep(self.latency_s)
         found = [
-            Due(actor_id, actor.wake_at_ms)
+            Sleeper(actor_id, actor.wake_at_ms, actor.rules, actor.owner, actor.incarnation)
             for actor_id, actor in self.store.actors.items()
             if actor.wake_at_ms is not None
-            and actor.wake_at_ms <= now_ms
             and actor.set_aside is None
             and actor.rules in rules
-            and self._may_take(actor)
+            and self._sleeps(actor, due=actor.wake_at_ms <= now_ms)
         ]
-        return sorted(found, key=lambda due: due.wake_at_ms)[:limit]
+        found.sort(key=_order)
+        return [each for each in found if after is None or _order(each) > _order(after)][:limit]
+
+    def _sleeps(self, actor: StoredActor, *, due: bool) -> bool:
+        if actor.owner is None or self._is_mine(actor):
+            return due
+        return not self.store.lives(actor.owner, actor.incarnation)
+
+    def _is_mine(self, actor: StoredActor) -> bool:
+        return (actor.owner, actor.incarnation) == (self.node, self.incarnation)
 
     def _may_take(self, actor: StoredActor) -> bool:
-        return actor.owner in (None, self.node) or actor.owner not in self.store.live
+        return actor.owner in (None, self.node) or not self.store.lives(actor.owner, actor.incarnation)
+
+
+def _order(sleeper: Sleeper) -> tuple[int, str]:
+    return sleeper.wake_at_ms, sleeper.actor_id
 
 
 def _storable(entry: Entry) -> bool:

@@ -10,6 +10,7 @@ import pytest
 from gameserver.actors.ports import Journal
 from gameserver.config import PostgresSettings
 from gameserver.errors import OutcomeUnknown, StorageUnavailable
+from gameserver.ids import new_id
 from gameserver.persistence.bridge import open_bridge
 from gameserver.persistence.postgres import Postgres, open_postgres
 from gameserver.persistence.postgres_journal import open_postgres_journal
@@ -23,7 +24,7 @@ class MemoryWorld:
         self.store = MemoryStore()
 
     async def journal(self, name: str) -> MemoryJournal:
-        return MemoryJournal(self.store, name)
+        return MemoryJournal(self.store, name, new_id())
 
     async def expire(self, name: str) -> None:
         self.store.live.discard(name)

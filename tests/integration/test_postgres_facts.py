@@ -14,9 +14,10 @@ from gameserver.persistence.postgres_facts import PostgresFacts
 from tests.integration import rows
 
 ADA, BOB, CYD = new_id(), new_id(), new_id()
-NODE = "INSERT INTO nodes VALUES ($1, 'first', clock_timestamp() + $2 * interval '1 s', clock_timestamp())"
+NODE = "INSERT INTO nodes VALUES ($1, 'now', clock_timestamp() + $2 * interval '1 s', clock_timestamp())"
 ACTOR = """
-INSERT INTO actors (id, kind, mode, rules_version, seed, last_seq, owner) VALUES ($1, 'group', '', 1, 'seed', $2, $3)
+INSERT INTO actors (id, kind, mode, rules_version, seed, last_seq, owner, incarnation)
+VALUES ($1, 'group', '', 1, 'seed', $2, $3, $4)
 """
 
 
@@ -71,15 +72,22 @@ async def test_about_many_battles_in_order(world: World) -> None:
 async def test_an_actor_is_where_a_live_lease_says(world: World) -> None:
     await world.postgres.fetch(NODE, "alive", 60)
     await world.postgres.fetch(NODE, "dead", -1)
-    owned, orphaned, forgotten, released = (new_id() for _ in range(4))
-    owners = {owned: ("alive", 7), orphaned: ("dead", 5), forgotten: ("unheard of", 3), released: (None, 0)}
-    for actor_id, (owner, last_seq) in owners.items():
-        await world.postgres.fetch(ACTOR, actor_id, last_seq, owner)
+    owned, orphaned, forgotten, left, released = (new_id() for _ in range(5))
+    owners = {
+        owned: ("alive", "now", 7),
+        orphaned: ("dead", "now", 5),
+        forgotten: ("unheard of", "now", 4),
+        left: ("alive", "before", 3),
+        released: (None, "", 0),
+    }
+    for actor_id, (owner, incarnation, last_seq) in owners.items():
+        await world.postgres.fetch(ACTOR, actor_id, last_seq, owner, incarnation)
     found = await world.facts.whereabouts([*owners, new_id(), "no uuid", owned.upper(), owned])
     assert sorted(found, key=lambda each: -each.last_seq) == [
         Whereabouts(owned, "alive", 7),
         Whereabouts(orphaned, None, 5),
-        Whereabouts(forgotten, None, 3),
+        Whereabouts(forgotten, None, 4),
+        Whereabouts(left, None, 3),
         Whereabouts(released, None, 0),
     ]
     assert await world.facts.whereabouts([]) == []

@@ -23,7 +23,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "http": {"port": 0},
     "websocket": {"port": 0, "close_deadline_ms": 500, "handshake_deadline_ms": 1_000},
     "admin": {"port": 0, "token": "an operator's token for tests"},
-    "actors": {"sweep_interval_ms": 50, "restart_backoff_ms": 10, "intention_retry_ms": 200},
+    "actors": {"sweep_interval_ms": 50, "wake_interval_ms": 50, "restart_backoff_ms": 10, "intention_retry_ms": 200},
     "journal": {"outbox_interval_ms": 100, "outbox_backoff_ms": 20},
     "cluster": {
         "beat_interval_ms": 50,
