@@ -1,6 +1,7 @@
 """Who knows whom in a node: its parts, made from its settings. Nothing runs yet (see main.py)."""
 
 from functools import partial
+from random import Random
 
 from gameserver.actors.catalog import Catalog
 from gameserver.actors.committer import Committer
@@ -31,6 +32,7 @@ from gameserver.cluster.watch_leases import WatchAnswers, WatchLeases
 from gameserver.cluster.watch_renewals import WatchRenewals
 from gameserver.cluster.watches import Watches
 from gameserver.config import Settings
+from gameserver.ids import Issuer
 from gameserver.net.secrets import signing_key
 from gameserver.node import Cache, Cluster, Core, Storage
 from gameserver.persistence.bridge import Bridge
@@ -48,6 +50,8 @@ from gameserver.persistence.redis_leaderboards import RedisLeaderboards
 from gameserver.persistence.redis_presence import RedisPresence
 from gameserver.persistence.redis_rates import RedisRates
 from gameserver.persistence.redis_store import RedisStore
+from gameserver.pulse import Pulse
+from gameserver.signs_of_life import give_sign
 
 
 def make_storage(
@@ -96,18 +100,19 @@ def make_cluster(settings: Settings, kinds: Kinds, storage: Storage, cache: Cach
     return Cluster(myself, membership, links, owners, requests, WatchLeases(name, links, limits))
 
 
-def make_core(settings: Settings, kinds: Kinds, storage: Storage, cache: Cache, cluster: Cluster) -> Core:
+def make_core(settings: Settings, kinds: Kinds, storage: Storage, cache: Cache, cluster: Cluster, dice: Random) -> Core:
     journal, clock = storage.journal, storage.clock
     links, owners = cluster.links, cluster.owners
-    sessions = Sessions(cache.presence)
+    issuer = Issuer(clock.now_ms, dice)
+    sessions = Sessions(cache.presence, issuer)
     watches = Watches(sessions, settings.websocket)
     channels = LifecycleChannels(links, watches)
-    audiences = Audiences((watches, cluster.watch_leases, channels))
+    audiences = Audiences((cluster.watch_leases, watches, channels))
     committer = Committer(journal, audiences, settings.journal, settings.postgres)
     catalog = Catalog(journal, committer, kinds, clock, settings.actors, settings.commands)
     storage.keeper.on_lost(catalog.drop_all)
     router = Router(kinds, catalog, owners, cluster.requests, links, cluster.watch_leases, settings.actors)
-    lifecycle = Lifecycle(router, storage.facts, cache.rates, settings.guards, settings.actors)
+    lifecycle = Lifecycle(router, storage.facts, cache.rates, settings.guards, settings.actors, issuer)
     resumes = Resumes(journal, watches, settings)
     feed = LeaderboardFeed(cache.leaderboards, sessions, settings.leaderboard)
     announcements = Announcements(sessions, storage.facts, cache.leaderboards, links, settings.cluster)
@@ -118,7 +123,7 @@ def make_core(settings: Settings, kinds: Kinds, storage: Storage, cache: Cache, 
     outbox_place = OutboxPlace(owners, links)
     consumers = Consumers(storage.outbox, by_topic, settings.journal, outbox_place.is_here)
     outbox_place.on_filled(consumers.wake)
-    committer.on_news(partial(outbox_place.tell, consumers.wake))
+    committer.delivery.on_news(partial(outbox_place.tell, consumers.wake))
     hand_over = HandOver(catalog, cluster.membership, owners, cluster.requests, settings.cluster)
     return Core(
         kinds=kinds,
@@ -137,5 +142,7 @@ def make_core(settings: Settings, kinds: Kinds, storage: Storage, cache: Cache, 
         consumers=consumers,
         feed=feed,
         hand_over=hand_over,
-        drain=Drain(cluster.myself, cluster.membership, links, router, sessions, hand_over, settings.node),
+        drain=Drain(cluster.myself, cluster.membership, links, router, sessions, hand_over, settings.node, dice),
+        issuer=issuer,
+        pulse=Pulse(settings.node, give_sign),
     )

@@ -45,6 +45,13 @@ class NodeSettings:
     clock_skew_limit_ms: int = setting(
         1_000, "ms", "A machine whose clock differs by more from PostgreSQL's is not ready", least=1
     )
+    lag_limit_ms: int = setting(
+        500, "ms", "A node whose event loop is later than this all the time is not ready", least=1
+    )
+    lag_patience_ms: int = setting(3_000, "ms", "For how long it may be late all the time", least=1)
+    hang_limit_ms: int = setting(
+        10_000, "ms", "After so long without a sign of life `up` kills a node and starts it again", least=1_000
+    )
     stop_deadline_ms: int = setting(20_000, "ms", "How long an orderly stop may take", least=100)
     drain_spread_ms: int = setting(1_500, "ms", "Over how long the clients of a drained node are told to leave")
     drain_grace_ms: int = setting(5_000, "ms", "How long they may take; then they are closed", least=1)
@@ -54,10 +61,22 @@ class NodeSettings:
 @frozen
 class PostgresSettings:
     url: str = setting("", "URL", "PostgreSQL 15 or later; empty: embedded", alias="DATABASE_URL", secret=True)
-    pool_size: int = setting(6, "connections", "Connections for everything but commits", least=1)
-    connect_deadline_ms: int = setting(5_000, "ms", "How long connecting may take", least=1)
+    pool_size: int = setting(6, "connections", "Connections for accounts, lists, facts and the outbox", least=1)
+    journal_pool_size: int = setting(
+        4, "connections", "Connections that bring actors to life, and release them", least=1
+    )
+    connect_deadline_ms: int = setting(2_000, "ms", "How long one may wait for a connection", least=1)
     query_deadline_ms: int = setting(5_000, "ms", "How long a query may take", least=1)
-    commit_deadline_ms: int = setting(10_000, "ms", "After this a commit's outcome counts as unknown", least=1)
+    commit_deadline_ms: int = setting(2_500, "ms", "After this a commit's outcome counts as unknown", least=1)
+    # Shorter than the lease, so that a renewal whose answer is lost can be tried again in time.
+    lease_deadline_ms: int = setting(1_000, "ms", "How long a renewal of the lease may take", least=1)
+    # What the server does about a node that fell silent; case by case in persistence/postgres_limits.py: paused for
+    # long, its machine gone or not reading its answers, its process killed.
+    idle_limit_ms: int = setting(10_000, "ms", "A connection that nobody uses ends within this", least=2)
+    silence_limit_ms: int = setting(2_000, "ms", "A connection ends when its other end is silent for so long", least=1)
+    client_check_interval_ms: int = setting(
+        500, "ms", "How often PostgreSQL looks whether the client of a waiting statement is still there", least=1
+    )
 
 
 @frozen
@@ -108,6 +127,9 @@ class ClusterSettings:
     )
     request_limit_ms: int = setting(10_000, "ms", "What another node asks waits no longer than this here", least=1)
     link_limit: int = setting(20_000, "items", "What waits to be sent to one node; beyond it, it is dropped", least=1)
+    heard_limit: int = setting(
+        100_000, "items", "What other nodes have said, and waits to be heard; beyond it, it is dropped", least=1
+    )
     packet_limit_bytes: int = setting(1_000_000, "bytes", "A message between two nodes is closed beyond this", least=1)
     packet_age_limit_ms: int = setting(30_000, "ms", "What was said longer ago between nodes does not count", least=1)
     watch_renew_ms: int = setting(1_000, "ms", "How often a node renews its watches of other nodes' battles", least=10)
@@ -183,6 +205,9 @@ class WebSocketSettings:
     watches_limit: int = setting(32, "battles", "Battles that one connection watches", least=1)
     resuming_limit: int = setting(8, "battles", "Battles that are read for resumes at the same time", least=1)
     resumes_limit: int = setting(10_000, "resumes", "Resumes that wait or are read; beyond it: overloaded", least=1)
+    recent_limit: int = setting(
+        256, "events", "Events of a battle that is watched, kept in memory for those who come back", least=1
+    )
     held_limit: int = setting(4_096, "events", "Events held back for one resuming watcher", least=1)
 
 

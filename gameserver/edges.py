@@ -9,7 +9,7 @@ import trio
 from gameserver.cluster.creation import Creation
 from gameserver.config import Settings
 from gameserver.errors import Refused
-from gameserver.ids import PlayerId, new_instance
+from gameserver.ids import PlayerId
 from gameserver.net.admin.context import AdminContext
 from gameserver.net.admin.operations import admin_app
 from gameserver.net.frame_stream import EdgeCounters
@@ -54,7 +54,9 @@ async def open_edges(
             context = HttpContext(
                 accounts=storage.accounts,
                 lists=storage.lists,
-                creation=Creation(core.router, storage.facts, cache.rates, settings.guards, settings.actors),
+                creation=Creation(
+                    core.router, storage.facts, cache.rates, settings.guards, settings.actors, core.issuer
+                ),
                 lifecycle=core.lifecycle,
                 router=core.router,
                 leaderboards=cache.leaderboards,
@@ -91,7 +93,7 @@ async def open_edges(
 
 
 def _open_session(settings: Settings, core: Core, admission: Admission, connection: Connection) -> Session:
-    instance = admission.instance or new_instance()
+    instance = admission.instance or core.issuer.new_instance()
     identified = Identified(PlayerId(admission.player_id), admission.session_id, instance)
     return Session(identified, connection, core.gateway, core.sessions.outgoing, settings.websocket)
 
@@ -103,6 +105,7 @@ def _why_not_ready(stop: trio.Event, settings: Settings, storage: Storage, clust
         "the node holds no lease: PostgreSQL cannot be reached": not storage.keeper.held,
         f"this machine's clock is {skew_ms:+,} ms off PostgreSQL's": abs(skew_ms) > settings.node.clock_skew_limit_ms,
         "the node is overloaded": core.committer.overloaded,
+        "the node's event loop is late all the time": core.pulse.late,
         "the nodes that own actors cannot be reached: Redis is away": (
             not cluster.links.available and not cluster.owners.has_actors_role
         ),

@@ -1,9 +1,10 @@
 """Names of things: IDs are canonical UUID texts; a command's identity says who asked for what, once and for all."""
 
-import os
 import time
 import uuid
-from typing import NewType
+from collections.abc import Callable
+from random import Random, SystemRandom
+from typing import Final, NewType
 
 from attrs import frozen
 
@@ -39,23 +40,35 @@ class IdempotencyKey:
 Identity = CommandId | IdempotencyKey
 
 
+class Issuer:
+    """Gives out what is new: it rises with the clock, and is random otherwise."""
+
+    def __init__(self, now_ms: Callable[[], int], dice: Random) -> None:
+        self._now_ms, self._dice = now_ms, dice
+
+    def new_id(self) -> str:
+        """A UUID of version 7: random, and rising with time, which keeps index pages of one hour together."""
+        value = (self._now_ms() & ((1 << 48) - 1)) << 80 | self._dice.getrandbits(80)
+        value = value & ~(0xF << 76) | 0x7 << 76
+        value = value & ~(0x3 << 62) | 0x2 << 62
+        return str(uuid.UUID(int=value))
+
+    def new_instance(self) -> int:
+        """Milliseconds of issue above 10 random bits: rising per player, within the 53 bits that JavaScript keeps."""
+        return self._now_ms() << 10 | self._dice.getrandbits(10)
+
+
+_machine: Final = Issuer(lambda: time.time_ns() // 1_000_000, SystemRandom())
+
+
 def new_id() -> str:
-    """A UUID of version 7: random, and rising with time, which keeps index pages of one hour together."""
-    millis = time.time_ns() // 1_000_000
-    value = (millis & ((1 << 48) - 1)) << 80 | int.from_bytes(os.urandom(10), "big")
-    value = value & ~(0xF << 76) | 0x7 << 76
-    value = value & ~(0x3 << 62) | 0x2 << 62
-    return str(uuid.UUID(int=value))
+    """By this machine's clock and dice, for names that nobody has to see again in a repeated run."""
+    return _machine.new_id()
 
 
 def derived_id(*parts: str) -> str:
     """The same ID for the same parts: what makes a retried creation find what the first try created."""
     return str(uuid.uuid5(NAMESPACE, "\x1f".join(parts)))
-
-
-def new_instance() -> int:
-    """Milliseconds of issue above 10 random bits: rising per player, and within the 53 bits that JavaScript keeps."""
-    return time.time_ns() // 1_000_000 << 10 | int.from_bytes(os.urandom(2), "big") & 0x3FF
 
 
 def is_uuid(text: str) -> bool:

@@ -14,6 +14,7 @@ import signal
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
+from random import SystemRandom
 from typing import Final
 
 import structlog
@@ -109,7 +110,8 @@ async def open_node(settings: Settings, rules: list[Rules]) -> AsyncIterator[Nod
             storage = make_storage(settings, postgres, keeper, journal, clock)
             cache = make_cache(settings, bridge, storage)
             cluster = make_cluster(settings, kinds, storage, cache)
-            core = make_core(settings, kinds, storage, cache, cluster)
+            core = make_core(settings, kinds, storage, cache, cluster, SystemRandom())
+            nursery.start_soon(core.pulse.run)
             await _start(nursery, settings, storage, cache, cluster, core)
             async with open_edges(settings, storage, cache, cluster, core) as node:
                 yield node

@@ -30,6 +30,7 @@ from gameserver.cluster.watch_leases import WatchAnswers, WatchLeases
 from gameserver.cluster.watch_renewals import WatchRenewals
 from gameserver.cluster.watches import Watches
 from gameserver.config import Settings
+from gameserver.ids import Issuer
 from gameserver.net.frame_stream import EdgeCounters
 from gameserver.net.http.app import Gate
 from gameserver.persistence.postgres_accounts import PostgresAccounts
@@ -45,6 +46,7 @@ from gameserver.persistence.redis_leaderboards import RedisLeaderboards
 from gameserver.persistence.redis_presence import RedisPresence
 from gameserver.persistence.redis_rates import RedisRates
 from gameserver.persistence.redis_store import RedisStore
+from gameserver.pulse import Pulse
 
 
 @frozen
@@ -123,6 +125,8 @@ class Core:
     feed: LeaderboardFeed
     hand_over: HandOver
     drain: Drain
+    issuer: Issuer
+    pulse: Pulse
 
 
 @frozen
@@ -153,6 +157,7 @@ class Stats:
     def read(self) -> dict[str, Any]:
         return {
             "node": {"name": self.settings.node.name, "holds_lease": self.storage.keeper.held},
+            "event_loop": self._event_loop(),
             "cluster": self._cluster(),
             "actors": self._actors(),
             "commits": self._commits(),
@@ -160,6 +165,14 @@ class Stats:
             "websocket": self._websocket(),
             "consumers": self._consumers(),
             "redis": self._redis(),
+        }
+
+    def _event_loop(self) -> dict[str, Any]:
+        pulse = self.core.pulse
+        return {
+            "lag_p99_ms": round(pulse.lag_p99_ms, 1),
+            "lag_max_ms": round(pulse.lag_max_ms, 1),
+            "lag_limit_ms": self.settings.node.lag_limit_ms,
         }
 
     def _cluster(self) -> dict[str, Any]:
@@ -203,6 +216,10 @@ class Stats:
             "sessions": len(self.core.sessions),
             "connections_limit": self.settings.websocket.connections_limit,
             "watches": len(self.core.watches),
+            "resumes_waiting": len(self.core.resumes),
+            "resumes_limit": self.settings.websocket.resumes_limit,
+            "resumes_read": self.core.resumes.reads,
+            "recent_battles": len(self.core.watches.recent),
             **asdict(self.edge),
         }
 

@@ -12,12 +12,13 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from attrs import evolve
 
 from gameserver.config import Settings
 from gameserver.persistence.embedded_launch import dying_with_us
+from gameserver.signs_of_life import SignsOfLife
 
 EXIT_CANNOT_START: Final = 2
 BACKOFF_MIN_S: Final = 0.5
@@ -43,10 +44,13 @@ def numbered(settings: Settings, number: int) -> Settings:
 
 
 class NodeProcess:
-    """One node. It inherits `environment`, in which its own name and ports take the place of those that all share."""
+    """One node. It inherits `environment`, in which its own name and ports take the place of those that all share; and
+    our output, unless it gets a log of its own."""
 
-    def __init__(self, settings: Settings, rules: Path | None, environment: Mapping[str, str]) -> None:
-        self.settings = settings
+    def __init__(
+        self, settings: Settings, rules: Path | None, environment: Mapping[str, str], log: BinaryIO | None = None
+    ) -> None:
+        self.settings, self._log = settings, log
         self._command = [*dying_with_us(signal.SIGKILL), sys.executable, "-m", "gameserver", "node"]
         if rules is not None:
             self._command += ["--rules", str(rules)]
@@ -58,6 +62,8 @@ class NodeProcess:
             "GAMESERVER_ADMIN_PORT": str(settings.admin.port),
         }
         self._process: subprocess.Popen[bytes] | None = None
+        self._signs: SignsOfLife | None = None
+        self._silent_looks: int | None = None
         self._started_at = 0.0
         self._restart_at = 0.0
         self._backoff_s = BACKOFF_MIN_S
@@ -68,15 +74,21 @@ class NodeProcess:
 
     def start(self) -> None:
         self._started_at = time.monotonic()
+        self._signs, self._silent_looks = SignsOfLife(), None
         self._process = subprocess.Popen(
-            self._command, env=self.environment, stdin=subprocess.DEVNULL, start_new_session=True
+            self._command,
+            env={**self.environment, **self._signs.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=self._log,
+            start_new_session=True,
         )
 
     def ended(self) -> int | None:
         """Its exit code (negative: the signal) once after it ended by itself; None while it runs or was noticed."""
         if self._process is None or (code := self._process.poll()) is None:
             return None
-        self._process = None
+        self._forget()
         lived_s = time.monotonic() - self._started_at
         self._backoff_s = BACKOFF_MIN_S if lived_s > HEALTHY_AFTER_S else min(self._backoff_s * 2, BACKOFF_MAX_S)
         self._restart_at = time.monotonic() + self._backoff_s
@@ -91,12 +103,29 @@ class NodeProcess:
         """Seconds until it should be started again."""
         return max(0.0, self._restart_at - time.monotonic())
 
+    def is_silent(self, looks: int) -> bool:
+        """Whether it gave signs of life, and so many looks ago has ceased to. Counted in looks, so that time in which
+        we did not run ourselves does not count against it; and from the first sign on, for a start has its own time."""
+        if self._signs is None:
+            return False
+        if self._signs.seen():
+            self._silent_looks = 0
+        elif self._silent_looks is not None:
+            self._silent_looks += 1
+        return self._silent_looks is not None and self._silent_looks >= looks
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def send_signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+
     def is_ready(self) -> bool:
         return is_ready(self.settings.http.host, self.settings.http.port)
 
     def ask_to_stop(self) -> None:
-        if self._process is not None:
-            self._process.terminate()
+        self.send_signal(signal.SIGTERM)
 
     def wait_stopped(self, deadline_s: float) -> bool:
         """Whether it ended by itself in time; otherwise it is killed."""
@@ -109,8 +138,14 @@ class NodeProcess:
             in_time = False
             self._process.kill()
             self._process.wait()
-        self._process = None
+        self._forget()
         return in_time
+
+    def _forget(self) -> None:
+        self._process = None
+        if self._signs is not None:
+            self._signs.close()
+            self._signs = None
 
 
 def is_ready(host: str, port: int) -> bool:

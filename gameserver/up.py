@@ -134,6 +134,7 @@ def _watch(settings: Settings, servers: Servers, nodes: list[NodeProcess], watch
     greeted = False
     while True:
         servers.tend()
+        _kill_hung(nodes)
         _restart_ended(nodes, can_wait_for_edit=watch is not None, was_ready=greeted)
         if watch is not None and (changed := watch.changed()):
             _say(f"{changed.name} changed; starting again")
@@ -144,6 +145,15 @@ def _watch(settings: Settings, servers: Servers, nodes: list[NodeProcess], watch
             _say(banner([node.settings for node in nodes], embedded=bool(servers.embedded)))
             greeted = True
         time.sleep(WATCH_INTERVAL_S)
+
+
+def _kill_hung(nodes: list[NodeProcess]) -> None:
+    """Rules may hang in C code, which nothing interrupts. By then the node's lease has run out."""
+    for node in nodes:
+        limit_s = node.settings.node.hang_limit_ms / 1_000
+        if node.is_silent(looks=round(limit_s / WATCH_INTERVAL_S)):
+            _say(f"{node.name} hangs: no sign of life for {limit_s:g} s; killing it")
+            node.kill()
 
 
 def _restart_ended(nodes: list[NodeProcess], *, can_wait_for_edit: bool, was_ready: bool) -> None:

@@ -7,9 +7,7 @@ journal is folded in turns, so that the others here go on meanwhile; each of its
 from collections.abc import Iterator
 from typing import Any
 
-import trio
-
-from gameserver.actors.actor import TURN_S, Actor, Memory, StateBroken, Surroundings
+from gameserver.actors.actor import Actor, Memory, StateBroken, Surroundings
 from gameserver.actors.kinds import Kind, Kinds
 from gameserver.actors.mailbox import Mailbox
 from gameserver.actors.messages import Birth
@@ -19,6 +17,7 @@ from gameserver.actors.time_limit import time_limit
 from gameserver.codec import decode
 from gameserver.config import CommandSettings
 from gameserver.errors import Refused, RulesUnknown
+from gameserver.turns import at_once, in_turns
 
 
 async def take_ownership(actor_id: str, birth: Birth | None, journal: Journal, kinds: Kinds) -> Activation:
@@ -37,7 +36,7 @@ async def restore(
     mailbox: Mailbox,
     around: Surroundings,
 ) -> Actor:
-    """Raises JournalError, RulesUnknown: then the actor is released, for a node that knows them.
+    """Raises JournalError, Refused (overtaken), RulesUnknown: then the actor is released, for a node that knows them.
 
     Whatever else comes is a crash of the rules.
     """
@@ -51,6 +50,8 @@ async def restore(
         memory = await fold_in_turns(kind, history, commands)
     except Refused as error:
         raise StateBroken from error
+    if memory.seq > activation.last_seq:  # another node has taken it since, and has written
+        raise Refused("actor_restarting")
     assert memory.seq == activation.last_seq, f"the journal ends at {memory.seq}, not at {activation.last_seq}"
     return Actor(activation, kind, memory, mailbox, around)
 
@@ -58,19 +59,14 @@ async def restore(
 def fold(kind: Kind, history: History, commands: CommandSettings) -> Memory:
     """The state that a history leads to: always the same, on every node and at every time."""
     folding = _Folding(kind, history, commands)
-    for _ in folding.steps():
-        pass
+    at_once(folding.steps())
     return folding.memory()
 
 
 async def fold_in_turns(kind: Kind, history: History, commands: CommandSettings) -> Memory:
     """The same, letting others have a turn now and then."""
     folding = _Folding(kind, history, commands)
-    turn_ends_at = trio.current_time() + TURN_S
-    for _ in folding.steps():
-        if trio.current_time() > turn_ends_at:
-            await trio.lowlevel.checkpoint()
-            turn_ends_at = trio.current_time() + TURN_S
+    await in_turns(folding.steps())
     return folding.memory()
 
 

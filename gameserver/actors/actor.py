@@ -12,7 +12,7 @@ itself asks the rules anything: the deadline, which others want to know, is what
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 import trio
 from attrs import frozen
@@ -31,9 +31,7 @@ from gameserver.config import ActorSettings
 from gameserver.errors import Refused
 from gameserver.game.machine import Intention, IntentionSettled, Machine
 from gameserver.game.rules import Dice, TimeUp
-
-TURN_S: Final = 0.001
-"""An actor that has worked for this long lets others have a turn."""
+from gameserver.turns import TURN_S
 
 
 @frozen
@@ -101,7 +99,7 @@ class Actor:
 
         What raises from here is a crash: the state may be broken, and the caller must drop the actor.
         """
-        self._around.committer.announce(self)
+        await self._around.committer.delivery.announce(self)
         for intention in self._machine.intentions():
             self._send(intention)
         self._set_alarm()

@@ -2,9 +2,11 @@
 
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import trio
+
+from gameserver.turns import in_turns
 
 SLACK = 1_000
 """Replaced alarms stay in the heap until their time, but no more of them than there are alarms, and so many."""
@@ -35,15 +37,16 @@ class Alarms:
 
     async def run(self) -> None:
         while True:
-            self._ring_due()
+            await in_turns(self._ring_due())
             self._earlier = trio.Event()
             with trio.move_on_at(self._heap[0][0] if self._heap else float("inf")):
                 await self._earlier.wait()
 
-    def _ring_due(self) -> None:
+    def _ring_due(self) -> Iterator[None]:
         now = trio.current_time()
         while self._heap and self._heap[0][0] <= now:
             at, _, key = heapq.heappop(self._heap)
             if self._times.get(key) == at:
                 del self._times[key]
                 self._ring(key)
+                yield

@@ -42,6 +42,7 @@ from gameserver.errors import (
     Refused,
     RulesUnknown,
 )
+from gameserver.turns import in_turns
 
 log = structlog.get_logger()
 
@@ -121,9 +122,9 @@ class Catalog:
         """Whether the actor is in memory here, or about to be."""
         return actor_id in self._cells
 
-    def rules_of_all(self) -> list[tuple[str, str]]:
+    def rules_of_all(self) -> Iterator[tuple[str, str]]:
         """The actors in memory, each with the rules that it runs under ("kind/mode/version")."""
-        return [(cell.actor_id, cell.actor.rules) for cell in self._cells.values() if cell.actor is not None]
+        return ((cell.actor_id, cell.actor.rules) for cell in list(self._cells.values()) if cell.actor is not None)
 
     def durable_seq(self, actor_id: str) -> int | None:
         """How far the actor may be seen; None if it is not in memory here."""
@@ -151,8 +152,7 @@ class Catalog:
     async def stop(self) -> None:
         """Take no more messages, let everything in flight land, and release all actors with a snapshot."""
         self._stopping = True
-        for cell in list(self._cells.values()):
-            cell.mailbox.force(internal(cell.actor_id, Passivate(at_once=True)))
+        await in_turns(map(self._send_away, list(self._cells.values())))
         while self._cells:
             await next(iter(self._cells.values())).gone.wait()
         if self._nursery is not None:
@@ -167,18 +167,27 @@ class Catalog:
         if cell is None:
             return False
         cell.hand_to = to
-        cell.mailbox.force(internal(actor_id, Passivate(at_once=True)))
+        self._send_away(cell)
         has_timer = cell.actor is not None and cell.actor.wake_at_ms() is not None
         await cell.gone.wait()
         return has_timer
 
     def drop_all(self) -> None:
-        """The right to own actors is lost: end every life at once, without another word to the journal."""
-        for cell in self._cells.values():
-            if cell.actor is not None:
-                cell.actor.abandon()
-            self._forget_life(cell)
-            cell.scope.cancel()
+        """The right to own actors is lost: end every life of now, without another word to the journal.
+
+        It never blocks. What an actor still decides before its turn comes is fenced, like all that it has decided.
+        """
+        if self._nursery is not None and self._cells:  # a stopped catalog has no cells, and a closed nursery
+            self._nursery.start_soon(in_turns, map(self._drop, list(self._cells.values())))
+
+    def _send_away(self, cell: Cell) -> None:
+        cell.mailbox.force(internal(cell.actor_id, Passivate(at_once=True)))
+
+    def _drop(self, cell: Cell) -> None:
+        if cell.actor is not None:
+            cell.actor.abandon()
+        self._forget_life(cell)
+        cell.scope.cancel()
 
     # -- supervision ----------------------------------------------------------------------------------------------
 
@@ -193,9 +202,10 @@ class Catalog:
             end = error
         finally:
             self._forget_life(cell)
+            with trio.CancelScope(shield=True):  # as long as one mailbox takes
+                await in_turns(self._refuse_waiting(cell, end))
             del self._cells[cell.actor_id]
             self._alarms.set(cell.actor_id, None)
-            self._refuse_waiting(cell, end)
             cell.settled.set()
             cell.gone.set()
 
@@ -276,13 +286,15 @@ class Catalog:
             await self._journal.release(actor.id, actor.epoch)
         self.counters.passivated += 1
 
-    def _refuse_waiting(self, cell: Cell, end: Exception) -> None:
+    def _refuse_waiting(self, cell: Cell, end: Exception) -> Iterator[None]:
+        """Also who comes meanwhile: nobody overtakes those who have waited."""
         while cell.mailbox.messages:
             message = cell.mailbox.messages.popleft()
             try:
                 self._refuse(message, end)
             except Exception:  # nobody is above us here, and the others wait for their replies
                 log.exception("reply.failed", actor=cell.actor_id)
+            yield
 
     def _refuse(self, message: Message, end: Exception) -> None:
         if isinstance(message.command, Passivate | Wake):  # nobody waits for these

@@ -4,23 +4,29 @@ Invariants:
 - Nothing leaves a node before the commit that covers it: replies, refusals, reads and events wait in a `Pending`.
 - An actor has at most one pending on its way and one that gathers; both die together: an actor whose commit did not
   land is dropped, with all that it has queued, before the next statement starts.
+- What has landed is delivered while the next statement runs (see delivery.py), and before what that one carries.
 - There is no timer: a lone command is committed at once, a thousand at once share a commit.
+- Taking and dropping are walks in turns (see turns.py): meanwhile actors decide, into what gathers for the next commit.
+  One pending is taken in one step, with the timer that goes with its events.
 
-When a statement fails: what was never sent is tried again until the deadline; what the database rejects is halved until
-the culprit stands alone, and only that one is dropped; an unknown outcome is never guessed at and never sent again: all
-its actors are dropped, and their next activation fences the lost statement or sees what it did.
+When a statement fails: what was never sent is tried again until the storage has been away for as long as the deadline,
+and once from then on; what the database rejects is halved until the culprit stands alone, and only that one is dropped;
+an unknown outcome is never guessed at and never sent again: all its actors are dropped, and their next activation
+fences the lost statement or sees what it did.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 
 import structlog
 import trio
 from attrs import define
 
+from gameserver.actors.delivery import Delivery
 from gameserver.actors.pending import Pending, Writer
-from gameserver.actors.ports import Audience, Committed, Journal
+from gameserver.actors.ports import Audience, Journal
 from gameserver.config import JournalSettings, PostgresSettings
 from gameserver.errors import CommitRejected, OutcomeUnknown, Refused, StorageUnavailable
+from gameserver.turns import in_turns
 
 log = structlog.get_logger()
 
@@ -43,14 +49,15 @@ class Committer:
     def __init__(
         self, journal: Journal, audience: Audience, limits: JournalSettings, postgres: PostgresSettings
     ) -> None:
-        self._journal, self._audience, self._limits = journal, audience, limits
+        self._journal, self._limits = journal, limits
         self._patience_s = postgres.commit_deadline_ms / 1000
+        self._away_since: float | None = None
         self._gathering: dict[Writer, Pending] = {}
         self._on_the_way: dict[Writer, Pending] = {}
         self._wake = trio.Event()
         self._turns = trio.lowlevel.ParkingLot()
+        self.delivery = Delivery(audience, self._turns)
         self._events_waiting = 0
-        self._to_tell: list[Callable[[], None]] = []
         self.counters = CommitCounters()
 
     # -- for actors -----------------------------------------------------------------------------------------------
@@ -64,19 +71,10 @@ class Committer:
         return pending
 
     def holds(self, actor: Writer) -> bool:
-        return actor in self._gathering or actor in self._on_the_way
+        return actor in self._gathering or actor in self._on_the_way or self.delivery.holds(actor)
 
     def note_event(self) -> None:
         self._events_waiting += 1
-
-    def announce(self, actor: Writer) -> None:
-        """Tell the audience how far a restored actor has come: what it has not seen of that landed unbeknown to us."""
-        self._audience.committed(Committed(actor.id, actor.kind, actor.epoch, actor.seq + 1, (), ()))
-        self._audience.flush()
-
-    def on_news(self, callback: Callable[[], None]) -> None:
-        """Have `callback` called after each commit that carried outbox rows; it never blocks."""
-        self._to_tell.append(callback)
 
     @property
     def overloaded(self) -> bool:
@@ -87,59 +85,69 @@ class Committer:
         return self._events_waiting
 
     def drop(self, actor: Writer, error: Exception) -> None:
-        """Forget everything of the actor that has not landed, and tell all who wait for it."""
+        """Forget what gathers of the actor, and have all told who wait for it."""
         pending = self._gathering.pop(actor, None)
         if pending is not None:
-            self._events_waiting -= len(pending.events)
-            pending.refuse(error)
+            self._drop(pending, error)
 
     async def landed(self, actor: Writer) -> None:
         """Until nothing of the actor gathers or is on its way."""
         while self.holds(actor):
             await self._turns.park()
 
-    # -- the one task ---------------------------------------------------------------------------------------------
+    # -- committing -----------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         try:
-            while True:
-                await self._wake.wait()
-                self._wake = trio.Event()
-                while self._gathering:
-                    await self._commit(self._take())
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._keep_committing)
+                nursery.start_soon(self.delivery.run)
         finally:
             for actor in list(self._gathering):
                 self.drop(actor, Refused("node_stopping"))
 
-    def _take(self) -> list[Pending]:
-        """The oldest pendings, as many as one commit may carry."""
-        room = self._limits.batch_limit
-        while self._gathering and room > 0:
-            actor = next(iter(self._gathering))
-            pending = self._on_the_way[actor] = self._gathering.pop(actor)
-            room -= len(pending.events)
-        return list(self._on_the_way.values())
+    async def _keep_committing(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake = trio.Event()
+            while self._gathering:
+                await self._commit()
 
-    async def _commit(self, batch: list[Pending]) -> None:
+    async def _commit(self) -> None:
         try:
-            writing = [pending for pending in batch if pending.events]
+            await in_turns(self._take())
+            writing = [pending for pending in self._on_the_way.values() if pending.events]
             if writing:
                 await self._append(writing)
             else:
                 await trio.lowlevel.checkpoint()
-            for pending in batch:
-                if pending.actor in self._on_the_way:
-                    self._deliver(pending)
-            self._audience.flush()
-            if any(pending.outbox for pending in batch):
-                for callback in self._to_tell:
-                    callback()
+            await self.delivery.begin(self._on_the_way)
+            self._events_waiting -= sum(len(pending.events) for pending in self._on_the_way.values())
+            self._on_the_way.clear()
         finally:
             for pending in self._on_the_way.values():
-                pending.refuse(Refused("node_stopping"))
+                self._drop(pending, Refused("node_stopping"))
             self._on_the_way.clear()
-            self._events_waiting -= sum(len(pending.events) for pending in batch)
             self._turns.unpark_all()
+
+    def _take(self) -> Iterator[None]:
+        """The oldest pendings, as many as one commit may carry, and one of each actor."""
+        room = self._limits.batch_limit
+        for actor in list(self._gathering):
+            if room <= 0:
+                break
+            pending = self._gathering.pop(actor, None)
+            if pending is None:  # it was dropped while we paused
+                continue
+            self._on_the_way[actor] = pending
+            room -= len(pending.events)
+            try:
+                if pending.events:
+                    pending.make_entry()
+            except Exception:  # a bug of ours, and the other actors go on
+                log.exception("commit.no_entry", actor=actor.id)
+                yield from self._lose([pending], "internal")
+            yield
 
     async def _append(self, batch: Sequence[Pending]) -> None:
         """Write the batch; whoever did not land has been dropped when this returns."""
@@ -150,60 +158,64 @@ class Committer:
         except OutcomeUnknown as error:
             self.counters.unknown += 1
             log.warning("commit.outcome_unknown", actors=len(batch), error=str(error))
-            self._lose(batch, "outcome_unknown")
-        except StorageUnavailable as error:
+            await in_turns(self._lose(batch, "outcome_unknown"))
+        except StorageUnavailable:
             self.counters.unavailable += 1
-            log.warning("commit.storage_unavailable", actors=len(batch), error=str(error))
-            self._lose(batch, "storage_unavailable")
+            await in_turns(self._lose(batch, "storage_unavailable"))
         except Exception:  # a bug of the adapter: nothing is known, and the other actors go on
             self.counters.unknown += 1
             log.exception("commit.failed", actors=len(batch))
-            self._lose(batch, "outcome_unknown")
+            await in_turns(self._lose(batch, "outcome_unknown"))
         else:
             overtaken = [pending for pending in batch if pending.actor.id not in landed]
             self.counters.overtaken += len(overtaken)
-            self._lose(overtaken, "actor_restarting")
+            await in_turns(self._lose(overtaken, "actor_restarting"))
 
     async def _append_patiently(self, batch: Sequence[Pending]) -> frozenset[str]:
-        entries = [pending.entry() for pending in batch]
-        give_up_at = trio.current_time() + self._patience_s
+        entries = [pending.entry for pending in batch]
         while True:
             try:
                 landed = await self._journal.append(entries)
-            except StorageUnavailable:
-                if trio.current_time() >= give_up_at:
+            except StorageUnavailable as error:
+                if self._away_s(error) >= self._patience_s:
                     raise
                 await trio.sleep(RETRY_PAUSE_S)
+            except CommitRejected:
+                self._away_since = None
+                raise
             else:
+                self._away_since = None
                 self._count(batch)
                 return landed
+
+    def _away_s(self, error: StorageUnavailable) -> float:
+        """For how long the storage has been away: an outage is logged, and waited for, once and not by every batch."""
+        if self._away_since is None:
+            self._away_since = trio.current_time()
+            log.warning("commit.storage_unavailable", error=str(error))
+        return trio.current_time() - self._away_since
 
     async def _halve(self, batch: Sequence[Pending], error: CommitRejected) -> None:
         if len(batch) == 1:
             self.counters.rejected += 1
             log.error("commit.rejected", actor=batch[0].actor.id, error=str(error))
-            self._lose(batch, "commit_rejected")
+            await in_turns(self._lose(batch, "commit_rejected"))
             return
         middle = len(batch) // 2
         await self._append(batch[:middle])
         await self._append(batch[middle:])
 
-    def _lose(self, lost: Sequence[Pending], code: str) -> None:
+    def _lose(self, lost: Sequence[Pending], code: str) -> Iterator[None]:
         for pending in lost:
             del self._on_the_way[pending.actor]
-            pending.refuse(Refused(code))
+            self._drop(pending, Refused(code))
             self.drop(pending.actor, Refused("actor_restarting"))
             pending.actor.abandon()
+            yield
 
-    def _deliver(self, pending: Pending) -> None:
-        del self._on_the_way[pending.actor]
-        try:
-            pending.answer()
-            pending.actor.on_committed(pending)
-            if pending.events:
-                self._audience.committed(pending.committed())
-        except Exception:  # one actor's audience must not take down the commits of all others
-            log.exception("commit.delivery_failed", actor=pending.actor.id)
+    def _drop(self, pending: Pending, error: Exception) -> None:
+        self._events_waiting -= len(pending.events)
+        self.delivery.refuse(pending, error)
 
     def _count(self, batch: Sequence[Pending]) -> None:
         events = sum(len(pending.events) for pending in batch)

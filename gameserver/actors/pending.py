@@ -1,6 +1,7 @@
 """What one actor has decided and is not durable yet: events to be written, and everybody who waits for that."""
 
-from typing import Any, Protocol
+from collections import deque
+from typing import Any, Final, Protocol
 
 import structlog
 from attrs import Factory, define
@@ -24,6 +25,8 @@ from gameserver.ids import IdempotencyKey, Identity
 from gameserver.protocol.events import Line
 
 log = structlog.get_logger()
+
+ANSWERED_AT_ONCE: Final = 16
 
 
 class Writer(Protocol):
@@ -63,7 +66,7 @@ class Pending:
     outbox: list[OutboxRow] = Factory(list)
     keys: list[KeyRow] = Factory(list)
     intentions: list[Intention] = Factory(list)
-    replies: list[tuple[Reply, Answer]] = Factory(list)
+    replies: deque[tuple[Reply, Answer]] = Factory(deque)
     snapshot: Snapshot | None = None
     _entry: Entry | None = None
 
@@ -86,13 +89,13 @@ class Pending:
         else:
             self.projections[row.table, *row.key] = row
 
+    @property
     def entry(self) -> Entry:
-        """Made once, when the pending is taken: the actor goes on, and its next timer may be another one then."""
-        if self._entry is None:
-            self._entry = self._make_entry()
+        assert self._entry is not None, "the pending has not been taken"
         return self._entry
 
-    def _make_entry(self) -> Entry:
+    def make_entry(self) -> None:
+        """Once, in the step that takes the pending: the actor goes on, and its next timer may be another one then."""
         row = JournalRow(
             first_seq=self.first_seq,
             seq=self.first_seq + len(self.events) - 1,
@@ -101,7 +104,7 @@ class Pending:
             public=b"\n".join(self.lines),
             private=b"[" + b",".join(self.private) + b"]" if self.private else b"",
         )
-        return Entry(
+        self._entry = Entry(
             actor_id=self.actor.id,
             epoch=self.actor.epoch,
             row=row,
@@ -114,17 +117,15 @@ class Pending:
     def committed(self) -> Committed:
         return Committed(self.actor.id, self.actor.kind, self.actor.epoch, self.first_seq, self.events, self.lines)
 
-    def answer(self) -> None:
-        for reply, answer in self.replies:
-            self._call(reply, answer)
-
     def refuse(self, error: Exception) -> None:
-        """Everybody who waits gets the same error: nothing of this is known to have happened."""
-        for reply, _ in self.replies:
-            self._call(reply, error)
+        """Everybody who waits shall get this error instead: nothing of this is known to have happened."""
+        self.replies = deque((reply, error) for reply, _ in self.replies)
 
-    def _call(self, reply: Reply, answer: Answer) -> None:
-        try:
-            reply(answer)
-        except Exception:  # it must not raise; if it does, the others still get their replies
-            log.exception("reply.failed", actor=self.actor.id)
+    def answer_some(self) -> None:
+        """Those who have waited longest, and wait no more."""
+        for _ in range(min(len(self.replies), ANSWERED_AT_ONCE)):
+            reply, answer = self.replies.popleft()
+            try:
+                reply(answer)
+            except Exception:  # it must not raise; if it does, the others still get their replies
+                log.exception("reply.failed", actor=self.actor.id)

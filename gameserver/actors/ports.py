@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 from attrs import field, frozen
 
+from gameserver.turns import Walk
+
 
 @frozen
 class Activation:
@@ -199,14 +201,18 @@ class Committed:
 
 
 class Audience(Protocol):
-    """Those who watch. Called on the Trio thread, after the commit; never blocks and never raises."""
+    """Those who watch. Told on the Trio thread, after the commit, in walks (see turns.py), which never raise.
 
-    def committed(self, batch: Committed) -> None:
+    No walk over a commit begins before the one over the commit before has ended. But others have their turns on the
+    way: watchers come and go, clients speak, and an actor that has been restored may be announced.
+    """
+
+    def committed(self, batch: Committed) -> Walk:
         """Batches of an actor come in order, but what landed unbeknown to us is missing. After each activation comes
         one without events, which says how far the actor has come."""
         ...
 
-    def flush(self) -> None:
+    def flush(self) -> Walk:
         """Everything of one commit has been handed over: send it, once per connection."""
         ...
 

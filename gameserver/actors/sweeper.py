@@ -1,6 +1,6 @@
 """Going round: who is idle leaves memory."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import trio
 
@@ -8,6 +8,7 @@ from gameserver.actors.cell import Cell
 from gameserver.actors.messages import Passivate, internal
 from gameserver.actors.ports import Clock
 from gameserver.config import ActorSettings
+from gameserver.turns import in_turns
 
 
 class Sweeper:
@@ -19,12 +20,13 @@ class Sweeper:
     async def run(self) -> None:
         while True:
             await trio.sleep(self._limits.sweep_interval_ms / 1000)
-            self._passivate_idle()
+            await in_turns(self._passivate_idle())
 
-    def _passivate_idle(self) -> None:
+    def _passivate_idle(self) -> Iterator[None]:
         idle_since = trio.current_time() - self._limits.idle_ms / 1000
         soon_ms = self._clock.now_ms() + self._limits.idle_ms
-        for cell in self._cells.values():
+        for cell in list(self._cells.values()):
+            yield
             if cell.last_message_at > idle_since or cell.actor is None or cell.mailbox.messages:
                 continue
             wake_at_ms = cell.actor.wake_at_ms()

@@ -165,6 +165,7 @@ class Connection(GameCommands):
     ) -> None:
         self._websocket, self._limits = websocket, limits
         self.last_id = last_id
+        self.heard_at = trio.current_time()
         self.lost: Disconnected | None = None
         self.ended = trio.Event()
         self._waiting: dict[int, _Waiting] = {}
@@ -235,6 +236,7 @@ class Connection(GameCommands):
             self.lose(Disconnected(1000, f"more than {self._limits.events} events were waiting to be read"))
 
     def take(self, message: Event) -> None:
+        self.heard_at = trio.current_time()
         match message["event"]:
             case "reply":
                 self._settle(message["id"], message["payload"])

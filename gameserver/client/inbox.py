@@ -1,6 +1,7 @@
 """Events on their way to whoever reads them."""
 
 from collections import deque
+from collections.abc import Callable
 
 import trio
 
@@ -9,10 +10,13 @@ from gameserver.client.connection import Event
 
 class Inbox:
     """Bounded, without ever blocking the connection: what does not fit is not taken, and `room` says when to ask for
-    it again. As an iterator it ends when it was closed, with the error if there was one."""
+    it again. As an iterator it ends when it was closed, with the error if there was one.
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    With `on_event`, each event goes there, at once, and none is kept.
+    """
+
+    def __init__(self, limit: int, on_event: Callable[[Event], None] | None = None) -> None:
+        self._limit, self._on_event = limit, on_event
         self._events: deque[Event] = deque()
         self._readers, self._writers = trio.lowlevel.ParkingLot(), trio.lowlevel.ParkingLot()
         self._closed = False
@@ -24,6 +28,9 @@ class Inbox:
     def put(self, event: Event) -> bool:
         """Whether there was room; what comes after the end is dropped."""
         if self._closed:
+            return True
+        if self._on_event is not None:
+            self._on_event(event)
             return True
         if len(self._events) >= self._limit:
             return False

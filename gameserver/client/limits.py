@@ -48,7 +48,7 @@ class PlayerLimits:
     retry_pause_ms: int = 50
     retry_pause_max_ms: int = 1_000
     ping_interval_ms: int = 15_000
-    """How often the server has to show that it is still there."""
+    """A server that was silent for this long is asked whether it is still there."""
     leave_deadline_ms: int = 2_000
     """How long commands may still be answered over a connection that is left for another."""
     move_interval_ms: int = 1_000

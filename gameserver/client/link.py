@@ -52,10 +52,13 @@ class Link:
     async def _stay(self, ping_interval_s: float, next_id: Callable[[], int]) -> None:
         """Until the connection is lost or left."""
         with self._holding:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._listen_for_life, ping_interval_s, next_id)
-                await self.connection.ended.wait()
-                nursery.cancel_scope.cancel()
+            while self.alive:
+                heard_at = self.connection.heard_at
+                with trio.move_on_at(heard_at + ping_interval_s):
+                    await self.connection.ended.wait()
+                    return
+                if self.connection.heard_at == heard_at:
+                    await self._ping(next_id())
 
     async def leave(self, within_ms: int) -> None:
         """Once what is under way was answered, or the time is over."""
@@ -64,13 +67,10 @@ class Link:
         self._holding.cancel()
         await self._closed.wait()
 
-    async def _listen_for_life(self, interval_s: float, next_id: Callable[[], int]) -> None:
+    async def _ping(self, number: int) -> None:
         """A connection may be dead long before the kernel finds out."""
-        with suppress(Disconnected):
-            while True:
-                await trio.sleep(interval_s)
-                try:
-                    await self.connection.command("ping", {}, command_id=next_id())
-                except Refused as refused:
-                    if refused.code == "deadline_exceeded":
-                        self.connection.lose(Disconnected(ABNORMAL, "a ping was not answered"))
+        heard_at = self.connection.heard_at
+        with suppress(Refused, Disconnected):
+            await self.connection.command("ping", {}, command_id=number)
+        if self.connection.heard_at == heard_at:
+            self.connection.lose(Disconnected(ABNORMAL, "a ping was not answered"))

@@ -11,7 +11,7 @@ once and in order. What ends it (see `ended`) is raised by commands and by `even
 """
 
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from types import TracebackType
@@ -32,9 +32,6 @@ from gameserver.client.link import Link
 from gameserver.client.pauses import Dice, retry_pause_s
 from gameserver.client.subscriptions import Subscriptions
 from gameserver.errors import GameServerError, Refused
-
-MIGRATE_SPREAD: Final = 0.5, 1.5
-"""A node that stops tells all its players at once; they do not all come at once."""
 
 UNREACHABLE_LIMIT: Final = 2
 """So many times in a row a command may be told that another node cannot be reached, until the player goes there."""
@@ -58,7 +55,8 @@ class Asked:
 
 class Player(GameCommands):
     """`urls`: one or several that lead to the game. `instance` and `last_id` are those of an earlier run, for a program
-    that was restarted and repeats its unanswered commands.
+    that was restarted and repeats its unanswered commands. With `on_event`, events go there, at once, and not to
+    `events()`.
 
     Entering raises Unreachable, or Refused (the handshake).
     """
@@ -70,13 +68,14 @@ class Player(GameCommands):
         *,
         instance: int | None = None,
         last_id: int = 0,
+        on_event: Callable[[Event], None] | None = None,
         limits: PlayerLimits | None = None,
         dial: Dial = connect,
         dice: Dice = random,
     ) -> None:
         self._limits = limits = limits or PlayerLimits()
         self._dice = dice
-        self._inbox, self._lanes = Inbox(limits.events), Lanes()
+        self._inbox, self._lanes = Inbox(limits.events, on_event), Lanes()
         self._subscriptions = Subscriptions(self._inbox, limits, dice)
         self._numbers = Numbers(instance, last_id)
         self._kept = KeptConnection(
@@ -143,6 +142,23 @@ class Player(GameCommands):
         """Of the last event of the battle that was handed to `events()`."""
         return self._subscriptions.last_seq(battle_id)
 
+    @property
+    def expects_events(self) -> bool:
+        """Whether a battle is followed whose last event has not come yet."""
+        return self._subscriptions.unfinished
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether there is a connection, and nothing that was missed before it is still on its way."""
+        current = self._kept.current
+        return current is not None and current.alive and not self._subscriptions.behind
+
+    @property
+    def out_of_step(self) -> int:
+        """How often a connection brought an event again or left one out, against the server's word. The program never
+        notices."""
+        return self._subscriptions.out_of_step
+
     # -- what it does ---------------------------------------------------------------------------------------------
 
     def events(self) -> AsyncIterator[Event]:
@@ -164,6 +180,10 @@ class Player(GameCommands):
         if not self._subscriptions.has_room(battle_id):
             raise Refused("too_many_watches")
         return await super().watch(battle_id, after)
+
+    def next_id(self) -> int:
+        """For `command(command_id=…)`: a program that keeps a record knows the ID before it asks."""
+        return self._numbers.next_id()
 
     async def command(self, event: str, payload: dict[str, Any], *, command_id: int | None = None) -> Any:
         """Raises Refused, Unanswered, and `ended`."""
@@ -231,10 +251,9 @@ class Player(GameCommands):
         if event["event"] == "migrate":
             if link is self._kept.current or self._kept.current is None:
                 payload = event["payload"]
-                delay_s = payload.get("delayMs", 0) / 1000 * self._dice.uniform(*MIGRATE_SPREAD)
-                self._kept.move(payload.get("url"), delay_s)
+                self._kept.move(payload.get("url"), payload.get("delayMs", 0) / 1000)
         elif "seq" in event:
-            self._subscriptions.take(event)
+            self._subscriptions.take(link, event)
         else:
             self._inbox.put(event)
 

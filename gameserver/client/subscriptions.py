@@ -38,6 +38,8 @@ class Stream:
     closings: int = 0
     behind: bool = False
     """The server has to be asked for what follows `last_seq`; a task does so as long as this is true."""
+    due: int | None = None
+    """What the present connection brings next, if the server keeps its word; None: whatever it begins with."""
 
     @property
     def over(self) -> bool:
@@ -54,6 +56,7 @@ class Stream:
 class Subscriptions:
     def __init__(self, inbox: Inbox, limits: PlayerLimits, dice: Dice) -> None:
         self._inbox, self._limits, self._dice = inbox, limits, dice
+        self.out_of_step = 0
         self._streams: dict[str, Stream] = {}
         self._kept: KeptConnection
         self._nursery: trio.Nursery
@@ -65,11 +68,26 @@ class Subscriptions:
         stream = self._streams.get(battle_id)
         return None if stream is None else stream.last_seq
 
-    def take(self, event: Event) -> None:
+    @property
+    def unfinished(self) -> bool:
+        """Whether there is a battle whose last event has not come yet."""
+        return any(not stream.over for stream in self._streams.values())
+
+    @property
+    def behind(self) -> bool:
+        """Whether the server has yet to say what follows in one of the battles."""
+        return any(stream.behind for stream in self._streams.values())
+
+    def take(self, link: Link, event: Event) -> None:
         """An event with a `seq`."""
         battle_id, seq = event["payload"]["battleId"], event["seq"]
         stream = self._streams.get(battle_id) or self._begin(battle_id, seq - 1)
-        if stream is None or seq <= stream.last_seq:
+        if stream is None:
+            return
+        if link is self._kept.current:
+            self.out_of_step += stream.due not in (None, seq)
+            stream.due = seq + 1
+        if seq <= stream.last_seq:
             return
         if seq == stream.last_seq + 1 and self._inbox.put(event):
             stream.note(event)
@@ -79,6 +97,7 @@ class Subscriptions:
     def connected(self) -> None:
         """Another connection has taken over, and knows of nothing."""
         for stream in self._streams.values():
+            stream.due = None
             if not stream.over:
                 self._catch_up(stream)
 
@@ -92,6 +111,8 @@ class Subscriptions:
         if stream is None:
             return
         stream.finished |= _is_finished(answer)
+        if link is self._kept.current:
+            stream.due = _due(after, answer)
         if link is not self._kept.current or (known is not None and stream.last_seq < seq):
             self._catch_up(stream)
 
@@ -157,7 +178,7 @@ class Subscriptions:
     def _caught_up(self, link: Link, stream: Stream, after: int, answer: Any) -> None:
         if link is not self._kept.current:
             return
-        seq = answer["seq"]
+        seq, stream.due = answer["seq"], _due(after, answer)
         if not answer.get("recovered") and not after <= seq <= stream.last_seq:
             payload = {"battleId": stream.battle_id, "state": answer["state"]}
             if not self._inbox.put({"event": RESTART, "seq": seq, "payload": payload}):
@@ -172,6 +193,11 @@ class Subscriptions:
         payload = {"battleId": stream.battle_id, "code": refused.code}
         while not self._inbox.put({"event": UNWATCHED, "payload": payload}):
             await self._inbox.room()
+
+
+def _due(after: int | None, answer: Any) -> int:
+    """The event that a connection brings first after this answer to a watch."""
+    return 1 + (after if after is not None and answer.get("recovered") else int(answer["seq"]))
 
 
 def _is_finished(answer: Any) -> bool:

@@ -12,6 +12,7 @@ from gameserver.codec import encode
 from gameserver.config import ClusterSettings
 from gameserver.errors import JournalError
 from gameserver.protocol.frames import text_frame
+from gameserver.turns import in_turns
 
 log = structlog.get_logger()
 
@@ -57,6 +58,4 @@ class Announcements:
             return
         members = await self._facts.members_among(created.groups, players)
         frame = text_frame(encode({"event": "battle:created", "payload": created.payload}))
-        for player_id in members:
-            for session in self._sessions.of_player(player_id):
-                session.queue(frame)
+        await in_turns(self._sessions.broadcast(frame, members))

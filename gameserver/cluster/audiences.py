@@ -1,5 +1,7 @@
 """Everybody who hears of commits, one after the other."""
 
+from collections.abc import Iterator
+
 import structlog
 from attrs import frozen
 
@@ -11,14 +13,15 @@ log = structlog.get_logger()
 @frozen
 class Audiences:
     all: tuple[Audience, ...]
+    """Those that are done at once come first."""
 
-    def committed(self, batch: Committed) -> None:
+    def committed(self, batch: Committed) -> Iterator[None]:
         for audience in self.all:
             try:
-                audience.committed(batch)
+                yield from audience.committed(batch)
             except Exception:  # it must not raise; if it does, the others still hear
                 log.exception("audience.failed", audience=type(audience).__name__, actor=batch.actor_id)
 
-    def flush(self) -> None:
+    def flush(self) -> Iterator[None]:
         for audience in self.all:
-            audience.flush()
+            yield from audience.flush()

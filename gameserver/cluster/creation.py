@@ -18,7 +18,7 @@ from gameserver.errors import Refused
 from gameserver.game.commands import CreateBattle, CreateGroup, IntendBattle
 from gameserver.game.guards import Guards
 from gameserver.game.rules import Side
-from gameserver.ids import IdempotencyKey, derived_id, new_id
+from gameserver.ids import IdempotencyKey, Issuer, derived_id
 
 
 @frozen
@@ -30,6 +30,7 @@ class Creation:
     rates: Rates
     guards: Guards
     actors: ActorSettings
+    issuer: Issuer
 
     async def group(self, group_id: str, name: str, player_id: str, key: IdempotencyKey | None) -> Accepted:
         return await self._ask(group_id, CreateGroup(group_id, name, player_id), key, Birth("group"))
@@ -38,7 +39,7 @@ class Creation:
         self, attacker: str, defender: str, mode: str, player_id: str, key: IdempotencyKey | None
     ) -> tuple[str, Accepted]:
         """The new battle's ID, and the event of its creation if this call caused it."""
-        battle_id = derived_id("battle", key.player, key.key, key.request_hash) if key else new_id()
+        battle_id = derived_id("battle", key.player, key.key, key.request_hash) if key else self.issuer.new_id()
         facts = await self.facts.about_attack(attacker, defender, player_id)
         if not (facts.attacker_exists and facts.defender_exists):
             raise Refused("group_not_found")

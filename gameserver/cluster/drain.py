@@ -7,7 +7,8 @@ the client watches if there is one, and a delay: a thousand players shall not ar
 still here when the grace is over is closed like everybody whose node stops: come back, to any.
 """
 
-import random
+from functools import partial
+from random import Random
 
 import structlog
 import trio
@@ -21,6 +22,7 @@ from gameserver.cluster.router import Router
 from gameserver.cluster.sessions import Sessions
 from gameserver.config import NodeSettings
 from gameserver.protocol.session import Session
+from gameserver.turns import in_turns
 
 log = structlog.get_logger()
 
@@ -37,9 +39,10 @@ class Drain:
         sessions: Sessions,
         hand_over: HandOver,
         settings: NodeSettings,
+        dice: Random,
     ) -> None:
         self._myself, self._membership, self._links, self._router = myself, membership, links, router
-        self._sessions, self._hand_over, self._settings = sessions, hand_over, settings
+        self._sessions, self._hand_over, self._settings, self._dice = sessions, hand_over, settings, dice
         self.asked = trio.Event()
         links.on(DrainAsked, lambda _sender, _asked: self.asked.set())
 
@@ -54,7 +57,8 @@ class Drain:
     async def run(self) -> None:
         """Until this node has neither actors that another one takes, nor players, or the grace is over."""
         await self.give_actors_away()
-        told = [session for session in list(self._sessions) if self._tell(session)]
+        told: list[Session] = []
+        await in_turns(map(partial(self._tell, told), list(self._sessions)))
         if not told:
             return
         log.info("node.migrating", players=len(told))
@@ -69,11 +73,10 @@ class Drain:
         with trio.move_on_after(self._settings.stop_deadline_ms / 2 / 1_000):
             await self._hand_over.leave()
 
-    def _tell(self, session: Session) -> bool:
-        """Whether there is a node for it to go to."""
+    def _tell(self, told: list[Session], session: Session) -> None:
+        """If there is a node for it to go to."""
         url = self._router.websocket_url(next(reversed(session.watching), session.identified.player_id))
-        if url is None:
-            return False
-        delay_ms = random.randrange(self._settings.drain_spread_ms + 1)
-        session.send_json({"event": "migrate", "payload": {"url": url, "delayMs": delay_ms}})
-        return True
+        if url is not None:
+            delay_ms = self._dice.randrange(self._settings.drain_spread_ms + 1)
+            session.send_json({"event": "migrate", "payload": {"url": url, "delayMs": delay_ms}})
+            told.append(session)

@@ -8,8 +8,7 @@ A node only ever gives, and only after it has seen a change. So two nodes whose 
 fro: the one that got it keeps it until its own view changes.
 """
 
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Iterator
 
 import structlog
 import trio
@@ -20,10 +19,9 @@ from gameserver.cluster.membership import Membership
 from gameserver.cluster.owners import Owners
 from gameserver.cluster.requests import Requests
 from gameserver.config import ClusterSettings
+from gameserver.turns import in_turns
 
 log = structlog.get_logger()
-
-LOOKED_AT_ONCE: Final = 100
 
 
 class HandOver:
@@ -62,14 +60,14 @@ class HandOver:
     async def _hand_over_all(self, pause_s: float, until: Callable[[], bool]) -> None:
         """Hand over each actor whose place is on another node."""
         limit, handed_over = trio.CapacityLimiter(self._settings.hand_over_limit), 0
+        misplaced: list[tuple[str, str]] = []
+        await in_turns(self._find_misplaced(misplaced))
         async with trio.open_nursery() as nursery:
-            for number, (actor_id, rules) in enumerate(self._catalog.rules_of_all()):
+            for actor_id, rules in misplaced:
                 if until():
                     break
-                if number % LOOKED_AT_ONCE == 0:
-                    await trio.lowlevel.checkpoint()
-                to = self._owners.place(actor_id, rules)
-                if to is None or to == self._owners.here:
+                to = self._place_elsewhere(actor_id, rules)
+                if to is None:
                     continue
                 await limit.acquire_on_behalf_of(actor_id)
                 nursery.start_soon(self._hand_over, actor_id, to, limit)
@@ -77,6 +75,16 @@ class HandOver:
                 await trio.sleep(pause_s)
         if handed_over:
             log.info("actors.handed_over", actors=handed_over)
+
+    def _find_misplaced(self, misplaced: list[tuple[str, str]]) -> Iterator[None]:
+        for actor_id, rules in self._catalog.rules_of_all():
+            if self._place_elsewhere(actor_id, rules) is not None:
+                misplaced.append((actor_id, rules))
+            yield
+
+    def _place_elsewhere(self, actor_id: str, rules: str) -> str | None:
+        to = self._owners.place(actor_id, rules)
+        return None if to == self._owners.here else to
 
     async def _hand_over(self, actor_id: str, to: str, limit: trio.CapacityLimiter) -> None:
         try:

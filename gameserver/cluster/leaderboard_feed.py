@@ -11,6 +11,7 @@ from gameserver.codec import encode
 from gameserver.config import LeaderboardSettings
 from gameserver.errors import JournalError
 from gameserver.protocol.frames import text_frame
+from gameserver.turns import in_turns
 
 log = structlog.get_logger()
 
@@ -36,7 +37,7 @@ class LeaderboardFeed:
             return
         if frame != self.latest:
             self.latest = frame
-            self._sessions.broadcast(frame)
+            await in_turns(self._sessions.broadcast(frame))
 
 
 def _frame(standings: Sequence[Standing]) -> bytes:

@@ -26,7 +26,8 @@ class LeaseKeeper:
         self._leases, self._clock, self._settings = leases, clock, settings
         self._to_tell: list[Callable[[], None]] = []
         self._lease: Lease | None = None
-        self._good_until = 0.0
+        self._interval_s = settings.lease_renew_ms / 1000
+        self._asked_at = self._good_until = 0.0
         self._failing = False
         self._keeping = trio.CancelScope()
 
@@ -53,27 +54,25 @@ class LeaseKeeper:
         """Started once the first lease is held. Raises StorageUnavailable if that one cannot be had."""
         await self._register()
         task_status.started()
-        pause_s = self._settings.lease_renew_ms / 1000
+        next_at = self._asked_at + self._interval_s
         with self._keeping:
             while True:
-                await self._pause(pause_s)
-                pause_s = self._settings.lease_renew_ms / 1000
+                # Not beyond the lease's end: it must not go unnoticed.
+                await trio.sleep_until(min(next_at, self._good_until) if self.held else next_at)
                 try:
                     await self._renew()
                 except JournalError as error:
-                    pause_s /= HURRY
+                    next_at = trio.current_time() + self._interval_s / HURRY
                     if not self._failing:
                         log.warning("lease.not_renewed", error=str(error))
                     self._failing = True
                 else:
-                    self._failing = False
+                    next_at = self._asked_at + self._interval_s  # at once, if the answer took that long
+                    if self._failing and self.held:
+                        log.info("lease.held_again")
+                    self._failing = not self.held
                 if not self.held:
                     self._lose()
-
-    async def _pause(self, pause_s: float) -> None:
-        """Not beyond the lease's end: it must not go unnoticed."""
-        next_at = trio.current_time() + pause_s
-        await trio.sleep_until(min(next_at, self._good_until) if self.held else next_at)
 
     async def resign(self) -> None:
         """For good: `run` ends, lest it register anew."""
@@ -83,21 +82,21 @@ class LeaseKeeper:
             await self._leases.resign(lease)
 
     async def _register(self) -> None:
-        asked_at = trio.current_time()
+        self._asked_at = trio.current_time()
         self._lease, renewal = await self._leases.register(self._settings.name)
-        self._took(renewal, asked_at)
+        self._took(renewal)
 
     async def _renew(self) -> None:
         if self._lease is None:
             await self._register()
             return
-        asked_at = trio.current_time()
+        self._asked_at = trio.current_time()
         with trio.move_on_at(self._good_until):
-            self._took(await self._leases.renew(self._lease), asked_at)
+            self._took(await self._leases.renew(self._lease))
 
-    def _took(self, renewal: Renewal, asked_at: float) -> None:
+    def _took(self, renewal: Renewal) -> None:
         self._clock.correct(renewal.postgres_ms, renewal.error_ms)
-        self._good_until = asked_at + self._settings.lease_ms / 1000 if renewal.held else 0.0
+        self._good_until = self._asked_at + self._settings.lease_ms / 1000 if renewal.held else 0.0
 
     def _lose(self) -> None:
         if self._lease is not None:

@@ -19,7 +19,7 @@ from gameserver.config import ActorSettings
 from gameserver.errors import JournalError, Refused
 from gameserver.game.commands import Begin, Finish, Join
 from gameserver.game.guards import Guards
-from gameserver.ids import CommandId, IdempotencyKey, Identity, new_id
+from gameserver.ids import CommandId, IdempotencyKey, Identity, Issuer
 from gameserver.protocol.session import Change
 
 log = structlog.get_logger()
@@ -37,8 +37,10 @@ class LifecycleCall:
 class Lifecycle:
     """`submit` never blocks; the reply of a call is called exactly once."""
 
-    def __init__(self, router: Router, facts: Facts, rates: Rates, guards: Guards, actors: ActorSettings) -> None:
-        self._router, self._facts, self._rates = router, facts, rates
+    def __init__(
+        self, router: Router, facts: Facts, rates: Rates, guards: Guards, actors: ActorSettings, issuer: Issuer
+    ) -> None:
+        self._router, self._facts, self._rates, self._issuer = router, facts, rates, issuer
         self._guards, self._actors = guards, actors
         self._waiting: deque[LifecycleCall] = deque()
         self._wake = trio.Event()
@@ -94,7 +96,7 @@ class Lifecycle:
         return RateQuestion(
             action="join",
             subject=call.player_id,
-            attempt=_attempt(call),
+            attempt=_attempt(call) or self._issuer.new_id(),
             limit=self._guards.joins_per_period,
             period_ms=self._guards.joins_period_ms,
         )
@@ -119,11 +121,12 @@ class Lifecycle:
         self._router.send(message)
 
 
-def _attempt(call: LifecycleCall) -> str:
-    """The same for a retry of the same command, another for every new command, also under a number used elsewhere."""
+def _attempt(call: LifecycleCall) -> str | None:
+    """The same for a retry of the same command, another for every new command, also under a number used elsewhere; None
+    if it cannot be told."""
     identity = call.identity
     if isinstance(identity, CommandId):
         return f"{call.battle_id}:{identity.instance}:{identity.number}"
     if isinstance(identity, IdempotencyKey):
         return f"{call.battle_id}:{identity.key}"
-    return new_id()
+    return None

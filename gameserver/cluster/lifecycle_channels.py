@@ -5,6 +5,7 @@ as clients get them. They come once, from the battle's owner, or never, if nobod
 publish there, so nodes do not listen to them: they tell each other.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 from gameserver.actors.ports import Committed
@@ -13,6 +14,7 @@ from gameserver.cluster.links import Links
 from gameserver.cluster.watches import Watches
 from gameserver.game.battle import Finished
 from gameserver.game.rules import Begun, Joined
+from gameserver.turns import Walk
 
 CHANNELS: Final[dict[type, str]] = {Begun: "battle:begin", Joined: "battle:join", Finished: "battle:finished"}
 
@@ -24,16 +26,18 @@ class LifecycleChannels:
         self._links, self._watches = links, watches
         links.on(PlayerJoined, self._joined)
 
-    def committed(self, batch: Committed) -> None:
+    def committed(self, batch: Committed) -> Iterator[None]:
         for seq, (event, line) in enumerate(zip(batch.events, batch.lines, strict=True), batch.first_seq):
             channel = CHANNELS.get(type(event))
             if channel is not None:
                 self._links.publish(channel, line)
             if type(event) is Joined:
                 self._links.broadcast(PlayerJoined(batch.actor_id, event.player_id, seq))
+            yield
 
-    def flush(self) -> None:
+    def flush(self) -> Walk:
         """Links send by themselves."""
+        return ()
 
     def _joined(self, _: str, joined: PlayerJoined) -> None:
         """Joining subscribes the player's connections on all nodes."""

@@ -10,7 +10,7 @@ knowledge of the cluster's key, and only on its channel and for a while, lest it
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from hashlib import blake2b
 from hmac import compare_digest
@@ -27,6 +27,7 @@ from gameserver.cluster.ports import Bus
 from gameserver.cluster.wire import decode_packet, encode_item, join_items
 from gameserver.config import ClusterSettings
 from gameserver.errors import BusAway
+from gameserver.turns import Walk, in_turns, one_turn
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -56,10 +57,12 @@ class Links:
         self._misunderstood = False
         self._queues: dict[str, deque[bytes]] = {}
         self._public: deque[tuple[str, bytes]] = deque()
-        self._handlers: dict[type, Callable[[str, Any], None]] = {}
+        self._handlers: dict[type, Callable[[str, Any], Walk | None]] = {}
+        self._heard: deque[tuple[str, Item]] = deque()
+        self._hearing: Iterator[None] | None = None
         self._to_tell: list[Callable[[], None]] = []
         self._under_way = 0
-        self._wake = trio.Event()
+        self._wake, self._wake_ear = trio.Event(), trio.Event()
         self._idle = trio.lowlevel.ParkingLot()
         self.counters = LinkCounters()
         bus.subscribe(_channel(name), partial(self._hear, _channel(name)))
@@ -73,8 +76,9 @@ class Links:
     def waiting(self) -> int:
         return self._under_way + sum(len(queue) for queue in self._queues.values()) + len(self._public)
 
-    def on(self, kind: type[T], handler: Callable[[str, T], None]) -> None:
-        """Have `handler` called with the sender and each item of this kind. It never blocks and never raises."""
+    def on(self, kind: type[T], handler: Callable[[str, T], Walk | None]) -> None:
+        """Have `handler` called with the sender and each item of this kind. It never blocks and never raises; the walk
+        that it may give is taken to the end before anything else is heard."""
         self._handlers[kind] = handler
 
     def on_lost(self, callback: Callable[[], None]) -> None:
@@ -117,9 +121,14 @@ class Links:
         self._wake.set()
         return True
 
-    # -- the one task -------------------------------------------------------------------------------------------------
+    # -- saying -------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._keep_saying)
+            nursery.start_soon(self._keep_hearing)
+
+    async def _keep_saying(self) -> None:
         while True:
             await self._wake.wait()
             self._wake = trio.Event()
@@ -169,7 +178,7 @@ class Links:
                 log.warning("links.not_understood", error=repr(error))
         else:
             if sender != self._name:
-                self._pass_on(sender, items)
+                self._take_in(sender, items)
 
     def _sealed(self, channel: str, packet: bytes) -> bytes:
         stamped = self._clock.now_ms().to_bytes(STAMP_BYTES, "big") + packet
@@ -191,16 +200,41 @@ class Links:
         digest.update(stamped)
         return digest.digest()
 
-    def _pass_on(self, sender: str, items: list[Item]) -> None:
+    def _take_in(self, sender: str, items: list[Item]) -> None:
+        room = self._settings.heard_limit - len(self._heard)
         self.counters.received += len(items)
-        for item in items:
-            handler = self._handlers.get(type(item))
-            if handler is None:
-                continue
+        self.counters.dropped += max(0, len(items) - room)
+        self._heard.extend((sender, item) for item in items[:room])
+        if self._hearing is None:
+            steps = self._hear_all()
+            if not one_turn(steps):
+                self._hearing = steps
+                self._wake_ear.set()
+
+    async def _keep_hearing(self) -> None:
+        """What is too much for the turn in which it came; meanwhile what comes waits behind it."""
+        while True:
+            await self._wake_ear.wait()
+            self._wake_ear = trio.Event()
+            if self._hearing is not None:
+                await in_turns(self._hearing)
+                self._hearing = None
+
+    def _hear_all(self) -> Iterator[None]:
+        while self._heard:
+            sender, item = self._heard.popleft()
+            handler = self._handlers.get(type(item), _ignore)
             try:
-                handler(sender, item)
+                walk = handler(sender, item)
+                if walk is not None:
+                    yield from walk
             except Exception:  # one item must not take the others with it
                 log.exception("links.handler_failed", item=type(item).__name__, sender=sender)
+            yield
+
+
+def _ignore(_sender: str, _item: Item) -> None:
+    """Nobody here wants to hear it."""
 
 
 def _channel(node: str) -> str:

@@ -132,11 +132,13 @@ class AttackFacts:
 
 @frozen
 class Whereabouts:
-    """Who owns an actor under a live lease, if anybody does, and how far its journal goes."""
+    """Who owns an actor under a live lease, if anybody does, how far its journal goes, and if it goes on by itself,
+    since a timer runs."""
 
     actor_id: str
     owner: str | None
     last_seq: int
+    has_timer: bool = False
 
 
 class Facts(Protocol):

@@ -5,7 +5,7 @@ that: always with something that may be tried again, since the command may have 
 safe.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from heapq import heappop, heappush
 from typing import Final
 
@@ -20,6 +20,7 @@ from gameserver.cluster.owners import Owners
 from gameserver.config import ClusterSettings
 from gameserver.errors import Refused
 from gameserver.ids import CommandId
+from gameserver.turns import in_turns
 
 LOOK_INTERVAL_S: Final = 0.05
 NOBODY_WAITS: Final = 0
@@ -71,6 +72,8 @@ class Requests:
         self._expiries: list[tuple[float, int]] = []
         # An answer to an earlier process of this name must not pass for one to this process.
         self._number = clock.now_ms() << 10
+        self._lost_up_to = NOBODY_WAITS
+        self._look = trio.Event()
         self.counters = RequestCounters()
         links.on(Response, self.answered)
 
@@ -157,18 +160,13 @@ class Requests:
     # -- what is never answered -----------------------------------------------------------------------------------
 
     def fail_all(self) -> None:
-        """Nobody can be reached."""
-        self._fail(list(self._asked))
+        """Nobody can be reached: give up whatever was asked until now."""
+        self._lost_up_to = self._number
+        self._look.set()
 
     def fail_dead(self) -> None:
         """Give up what was asked of nodes that are dead, or that have died and come back since."""
-        dead = []
-        for number, asked in self._asked.items():
-            incarnation = self._owners.incarnation(asked.node)
-            replaced = None not in (incarnation, asked.incarnation) and incarnation != asked.incarnation
-            if replaced or self._owners.is_dead(asked.node):
-                dead.append(number)
-        self._fail(dead)
+        self._look.set()
 
     def _take(self, number: int) -> _Asked | None:
         asked = self._asked.pop(number, None)
@@ -188,25 +186,37 @@ class Requests:
         self._end_way(asked)
         self._owners.forget(asked.message.actor_id)
 
-    def _fail(self, numbers: Sequence[int]) -> None:
-        for number in numbers:
-            asked = self._take(number)
-            if asked is not None:
+    async def run(self) -> None:
+        while True:
+            with trio.move_on_after(LOOK_INTERVAL_S):
+                await self._look.wait()
+            if self._look.is_set():
+                self._look = trio.Event()
+                await in_turns(self._answer_lost())
+            await in_turns(self._answer_expired())
+
+    def _answer_lost(self) -> Iterator[None]:
+        for number, asked in list(self._asked.items()):
+            if (number <= self._lost_up_to or self._has_died(asked)) and self._take(number) is not None:
                 self.counters.failed += 1
                 self._doubt(asked)
                 asked.message.reply(self.unreachable(asked.message.actor_id, asked.node))
+            yield
 
-    async def run(self) -> None:
-        """Answer what has expired."""
-        while True:
-            await trio.sleep(LOOK_INTERVAL_S)
-            now = trio.current_time()
-            while self._expiries and self._expiries[0][0] <= now:
-                asked = self._take(heappop(self._expiries)[1])
-                if asked is not None:
-                    self.counters.expired += 1
-                    self._doubt(asked)
-                    asked.message.reply(Refused("deadline_exceeded"))
+    def _has_died(self, asked: _Asked) -> bool:
+        incarnation = self._owners.incarnation(asked.node)
+        replaced = None not in (incarnation, asked.incarnation) and incarnation != asked.incarnation
+        return replaced or self._owners.is_dead(asked.node)
+
+    def _answer_expired(self) -> Iterator[None]:
+        now = trio.current_time()
+        while self._expiries and self._expiries[0][0] <= now:
+            asked = self._take(heappop(self._expiries)[1])
+            if asked is not None:
+                self.counters.expired += 1
+                self._doubt(asked)
+                asked.message.reply(Refused("deadline_exceeded"))
+            yield
 
 
 def _sequence(message: Message) -> _Sequence | None:

@@ -1,24 +1,26 @@
-"""Filling in what watches have missed, from the journal: one read per battle, however many wait for it.
+"""Filling in what watches have missed: from memory, or from the journal, with one read per battle, however many wait.
 
-A resume is answered in this order, without gap or double: the reply, the missed events from the journal, the events
-that were committed while those were read, and then everything live. What cannot be filled in whole is not filled in: a
+A resume is answered in this order, without gap or double: the reply, the missed events, the events that were committed
+while those were read, and then everything live. What cannot be filled in whole is not filled in: a
 client that has asked gets the state instead, another one is told to come back.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 import structlog
 import trio
 from attrs import frozen
 
-from gameserver.actors.ports import Journal, JournalRow, Reply, Shown
+from gameserver.actors.ports import Journal, Reply, Shown
 from gameserver.cluster.watches import Watch, Watches
 from gameserver.config import Settings
 from gameserver.errors import JournalError, Refused
 from gameserver.protocol.close_codes import CloseCode
 from gameserver.protocol.events import lines_between
 from gameserver.protocol.frames import text_frame
+from gameserver.turns import in_turns
 
 log = structlog.get_logger()
 
@@ -46,6 +48,8 @@ class Resumes:
         self._limits, self._history_limit = settings.websocket, settings.journal.history_limit
         self._waiting: dict[str, list[Resume]] = {}
         self._count = 0
+        self.reads = 0
+        """How often the journal was read."""
         self._to_read, self._battles = trio.open_memory_channel[str](self._limits.resumes_limit)
         watches.on_behind(lambda watch, after, up_to: self.begin(Resume(watch, after, up_to)))
 
@@ -77,34 +81,44 @@ class Resumes:
                 self._count -= len(resumes)
 
     async def _serve(self, battle_id: str, resumes: Sequence[Resume]) -> None:
-        """Read once for all; if that is too much, or too old for one of them, once for each."""
+        """Once for all; if that is too much, or too old for one of them, once for each."""
         after, up_to = min(resume.after for resume in resumes), max(resume.up_to for resume in resumes)
+        lines = self._watches.recent.between(battle_id, after, up_to)
         try:
-            rows = await self._journal.read(battle_id, after, up_to, self._history_limit)
+            if lines is None:
+                lines = await self._read(battle_id, after, up_to)
         except JournalError as error:
             log.warning("resume.failed", battle=battle_id, error=str(error))
-            for resume in resumes:
-                self._give_up(resume, Refused("storage_unavailable"))
+            await in_turns(map(partial(self._give_up, refused=Refused("storage_unavailable")), resumes))
             return
-        if rows is None and len(resumes) > 1:
+        if lines is None and len(resumes) > 1:
             for resume in resumes:
                 await self._serve(battle_id, [resume])
             return
-        for resume in resumes:
-            self._answer(resume, rows)
+        await in_turns(map(partial(self._answer, first_seq=after + 1, lines=lines), resumes))
 
-    def _answer(self, resume: Resume, rows: Sequence[JournalRow] | None) -> None:
+    async def _read(self, battle_id: str, after: int, up_to: int) -> list[bytes] | None:
+        """None if the journal no longer has it all, or it is too much. Raises JournalError."""
+        self.reads += 1
+        rows = await self._journal.read(battle_id, after, up_to, self._history_limit)
+        if rows is None:
+            return None
+        lines = [line for row in rows for line in lines_between(row.public, row.first_seq, after, up_to)]
+        if self._watches.watched(battle_id):
+            self._watches.recent.note_earlier(battle_id, after + 1, lines)
+        return lines
+
+    def _answer(self, resume: Resume, first_seq: int, lines: Sequence[bytes] | None) -> None:
+        """`lines` begin with the event `first_seq`, and hold at least what this resume has missed."""
         watch = resume.watch
         if resume.asked is not None and not watch.current:
             resume.asked[1](Refused("watch_replaced"))
-        elif rows is not None:
+        elif lines is not None:
             if resume.asked is not None:
                 resume.asked[1](Shown(resume.up_to, {"recovered": True}))
-            lines = [
-                line for row in rows for line in lines_between(row.public, row.first_seq, resume.after, resume.up_to)
-            ]
-            watch.over |= any(line.startswith(FINISHED) for line in lines)
-            self._watches.release(watch, [text_frame(line) for line in lines])
+            missed = lines[resume.after + 1 - first_seq : resume.up_to + 1 - first_seq]
+            watch.over |= any(line.startswith(FINISHED) for line in missed)
+            self._watches.release(watch, [text_frame(line) for line in missed])
         elif resume.asked is not None:
             shown, reply = resume.asked
             reply(with_state(shown, recovered=False))

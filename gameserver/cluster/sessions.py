@@ -5,14 +5,15 @@ from collections.abc import Iterable, Iterator
 import trio
 
 from gameserver.cluster.ports import Presence
-from gameserver.ids import new_id
+from gameserver.ids import Issuer
 from gameserver.protocol.close_codes import CloseCode
 from gameserver.protocol.session import Outgoing, Session
+from gameserver.turns import in_turns
 
 
 class Sessions:
-    def __init__(self, presence: Presence) -> None:
-        self._presence = presence
+    def __init__(self, presence: Presence, issuer: Issuer) -> None:
+        self._presence, self._issuer = presence, issuer
         self._connection_ids: dict[Session, str] = {}
         self._by_player: dict[str, dict[Session, None]] = {}
         self._wake = trio.Event()
@@ -27,7 +28,7 @@ class Sessions:
 
     def add(self, session: Session) -> None:
         player = session.identified.player_id
-        connection_id = self._connection_ids[session] = new_id()
+        connection_id = self._connection_ids[session] = self._issuer.new_id()
         self._by_player.setdefault(player, {})[session] = None
         self._presence.connected(player, connection_id)
 
@@ -66,9 +67,12 @@ class Sessions:
         for session in [each for each in self if each.identified.session_id == session_id]:
             session.close(CloseCode.SESSION_REVOKED)
 
-    def broadcast(self, frames: bytes) -> None:
-        for session in self:
+    def broadcast(self, frames: bytes, players: Iterable[str] | None = None) -> Iterator[None]:
+        """To all who are here when the walk begins; or, of these, to the players that are named."""
+        named = self if players is None else (each for player_id in players for each in self.of_player(player_id))
+        for session in list(named):
             session.queue(frames)
+            yield
 
     def _wake_up(self) -> None:
         self._wake.set()
@@ -78,4 +82,4 @@ class Sessions:
         while True:
             await self._wake.wait()
             self._wake = trio.Event()
-            self.outgoing.flush()
+            await in_turns(self.outgoing.flush())

@@ -8,6 +8,8 @@ What is lost on the way is found by the next renewal: it says how far the watchi
 is told where the battle is. Between two nodes nothing overtakes: what was sent before that has arrived, or was lost.
 """
 
+from collections.abc import Iterator
+
 import trio
 
 from gameserver.actors.catalog import Catalog
@@ -15,6 +17,7 @@ from gameserver.actors.ports import Committed
 from gameserver.cluster.items import Activated, Events, NotHere, Watching
 from gameserver.cluster.links import Links
 from gameserver.config import ClusterSettings
+from gameserver.turns import Walk
 
 
 class WatchLeases:
@@ -38,17 +41,22 @@ class WatchLeases:
         if max(self._leases[oldest].values()) < now:
             del self._leases[oldest]
 
-    def committed(self, batch: Committed) -> None:
-        if batch.kind != "battle":
-            return
+    def committed(self, batch: Committed) -> Walk:
+        """All at once: whoever renews from the next step on is told how far the actor has come."""
+        if batch.kind == "battle":
+            self._pass_on(batch)
+        return ()
+
+    def flush(self) -> Walk:
+        """Links send by themselves."""
+        return ()
+
+    def _pass_on(self, batch: Committed) -> None:
         if not batch.events:
             self._links.broadcast(Activated(batch.actor_id, batch.seq))
         nodes = self._watching(batch.actor_id)
         if nodes:
             self._links.send_all(nodes, Events.of(batch))
-
-    def flush(self) -> None:
-        """Links send by themselves."""
 
     def _watching(self, battle_id: str) -> list[str]:
         """The nodes whose leases still hold; the others end here."""
@@ -71,14 +79,15 @@ class WatchAnswers:
         self._catalog, self._leases, self._links = catalog, leases, links
         links.on(Watching, self._renewed)
 
-    def _renewed(self, node: str, watching: Watching) -> None:
+    def _renewed(self, node: str, watching: Watching) -> Iterator[None]:
         not_here = []
         for battle_id, seen_seq in watching.seen:
             seq = self._catalog.durable_seq(battle_id)
             if seq is None:
                 not_here.append(battle_id)
-                continue
-            self._leases.grant(battle_id, node)
-            if seen_seq < seq:
-                self._links.send(node, Events(battle_id, seq + 1))
+            else:
+                self._leases.grant(battle_id, node)
+                if seen_seq < seq:
+                    self._links.send(node, Events(battle_id, seq + 1))
+            yield
         self._links.send(node, NotHere(not_here))

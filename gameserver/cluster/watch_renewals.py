@@ -7,7 +7,8 @@ meanwhile the events come from the journal, a little late.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import Final
 
 import structlog
 import trio
@@ -20,8 +21,12 @@ from gameserver.cluster.ports import Facts
 from gameserver.cluster.watches import Watches
 from gameserver.config import ClusterSettings
 from gameserver.errors import JournalError
+from gameserver.turns import Walk, in_turns, strides
 
 log = structlog.get_logger()
+
+RENEWED_AT_ONCE: Final = 500
+"""Battles in one item: it is written and read in one go."""
 
 
 class WatchRenewals:
@@ -30,8 +35,8 @@ class WatchRenewals:
     ) -> None:
         self._watches, self._catalog, self._owners, self._links = watches, catalog, owners, links
         self._facts, self._settings = facts, settings
-        self._new: set[str] = set()
-        self._lost: set[str] = set()
+        self._new: dict[str, None] = {}  # in the order in which they came, as sets of texts are not
+        self._lost: dict[str, None] = {}
         self._done: set[str] = set()
         self._unheard: dict[str, list[str]] = {}
         self._failing = False
@@ -43,30 +48,30 @@ class WatchRenewals:
 
     # -- what is heard ------------------------------------------------------------------------------------------------
 
-    def _passed(self, owner: str, events: Events) -> None:
+    def _passed(self, owner: str, events: Events) -> Walk:
         self._owners.learn(events.battle_id, owner)
         self._done.discard(events.battle_id)
-        self._watches.pass_on(events)
+        return self._watches.pass_on(events)
 
-    def _activated(self, owner: str, activated: Activated) -> None:
+    def _activated(self, owner: str, activated: Activated) -> Iterator[None]:
         battle_id = activated.battle_id
         if self._watches.watched(battle_id) or self._owners.learned(battle_id):
             self._owners.learn(battle_id, owner)
         if self._watches.watched(battle_id):
             self._done.discard(battle_id)
-            self._watches.pass_on(Events(battle_id, activated.seq + 1))
-            self._renew([battle_id])
+            yield from self._watches.pass_on(Events(battle_id, activated.seq + 1))
+            yield from self._renew([battle_id])
 
     def _not_here(self, node: str, not_here: NotHere) -> None:
         self._unheard.pop(node, None)
         for battle_id in not_here.battle_ids:
             if self._owners.learned(battle_id) == node:
                 self._owners.forget(battle_id)
-            self._lost.add(battle_id)  # until the next renewal: if an owner is on its way, it announces itself
+            self._lost[battle_id] = None  # until the next renewal: if an owner is on its way, it announces itself
 
     def _begun(self, battle_id: str) -> None:
         """The first here who watches this battle, and nobody has said so yet."""
-        self._new.add(battle_id)
+        self._new[battle_id] = None
         self._done.discard(battle_id)
         self._wake.set()
 
@@ -85,10 +90,11 @@ class WatchRenewals:
             self._wake = trio.Event()
             if trio.current_time() >= renew_at:
                 renew_at = trio.current_time() + self._settings.watch_renew_ms / 1000
-                self._renew_all()
+                self._new = {}
+                await in_turns(self._renew_all())
             else:
-                self._renew(self._new)
-            self._new = set()
+                new, self._new = self._new, {}
+                await in_turns(self._renew(new))
             if self._lost:
                 self._look.set()
 
@@ -99,40 +105,43 @@ class WatchRenewals:
             self._look = trio.Event()
             await self._look_up()
 
-    def _renew_all(self) -> None:
+    def _renew_all(self) -> Iterator[None]:
         """Where an owner has not even answered the last time, the journal is asked, too."""
         battles = self._watches.battles()
-        self._done &= battles
+        self._done.intersection_update(battles)
         unheard, self._unheard = self._unheard, {}
         for battle_ids in unheard.values():
-            self._lost.update(battle_ids)
-        self._unheard = self._renew(battles - self._done)
+            self._lost |= dict.fromkeys(battle_ids)
+        yield from self._renew([each for each in battles if each not in self._done], self._unheard)
 
-    def _renew(self, battle_ids: Iterable[str]) -> dict[str, list[str]]:
-        """Say to their owners what is watched, and give it by owner. Where battles are that are here, we know."""
+    def _renew(self, battle_ids: Iterable[str], unheard: dict[str, list[str]] | None = None) -> Iterator[None]:
+        """Say to their owners what is watched. Where battles are that are here, we know."""
         by_owner: dict[str, list[tuple[str, int]]] = defaultdict(list)
         for battle_id in battle_ids:
             seen_seq = self._watches.seen_seq(battle_id)
+            owner = self._owners.learned(battle_id)
             if seen_seq is None:
-                continue
-            if self._catalog.holds(battle_id):
+                pass
+            elif self._catalog.holds(battle_id):
                 here_seq = self._catalog.durable_seq(battle_id)
                 if here_seq is not None and here_seq > seen_seq:
-                    self._watches.pass_on(Events(battle_id, here_seq + 1))
-                continue
-            owner = self._owners.learned(battle_id)
-            if owner is None:
-                self._lost.add(battle_id)
+                    yield from self._watches.pass_on(Events(battle_id, here_seq + 1))
+            elif owner is None:
+                self._lost[battle_id] = None
             else:
                 by_owner[owner].append((battle_id, seen_seq))
+            yield
         for owner, watched in by_owner.items():
-            if not self._links.send(owner, Watching(watched)):
-                self._lost.update(battle_id for battle_id, _ in watched)
-        return {owner: [battle_id for battle_id, _ in watched] for owner, watched in by_owner.items()}
+            if unheard is not None:  # before it is said: the answer may come while we pause
+                unheard[owner] = [battle_id for battle_id, _ in watched]
+            for some in strides(watched, RENEWED_AT_ONCE):
+                if not self._links.send(owner, Watching(some)):
+                    self._lost |= {battle_id: None for battle_id, _ in some}
+                yield
 
     async def _look_up(self) -> None:
         """Ask the journal about those of which nobody knows."""
-        lost, self._lost = self._lost, set()
+        lost, self._lost = self._lost, {}
         watched = [battle_id for battle_id in lost if self._watches.watched(battle_id)]
         if not watched:
             return
@@ -146,12 +155,13 @@ class WatchRenewals:
         self._failing = False
         owned = []
         for each in found:
-            self._watches.pass_on(Events(each.actor_id, each.last_seq + 1))
+            await in_turns(self._watches.pass_on(Events(each.actor_id, each.last_seq + 1)))
             if each.owner is None:
-                if self._watches.watched(each.actor_id) and self._watches.over(each.actor_id):
-                    self._done.add(each.actor_id)  # and all of it is seen, or being read
+                finished = self._watches.watched(each.actor_id) and self._watches.over(each.actor_id)
+                if finished and not each.has_timer:  # not even to tell its groups; all of it is seen, or being read
+                    self._done.add(each.actor_id)
             else:
                 self._owners.learn(each.actor_id, each.owner)
                 owned.append(each.actor_id)
         if self._links.available:
-            self._renew([battle_id for battle_id in owned if self._owners.learned(battle_id)])
+            await in_turns(self._renew([battle_id for battle_id in owned if self._owners.learned(battle_id)]))

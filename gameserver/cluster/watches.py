@@ -5,17 +5,24 @@ there is neither gap nor double between "here is the state at 41" and "here is e
 from the journal the watch is held: what comes meanwhile waits, bounded, behind them. If that has a gap, too, it is not
 kept, and the journal is asked again.
 
+A pass is a walk in turns over all who watch (see turns.py). A battle has one at a time: what comes while it pauses is
+passed on behind it, and who begins to watch then comes last in it. Watches that end or are replaced on the way are left
+out. Whoever has brought events walks until all are passed on, so that a cancelled walk loses none of somebody else's.
+
 Watches outlive the actor's life, and its stay on a node: events come from the actors here, and from those of other
 nodes (see watch_renewals.py). If some were never passed on, because they were lost between nodes, or landed in a commit
 whose outcome was unknown, the watch has fallen behind, and they are read from the journal.
 """
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
-from attrs import define
+from attrs import Factory, define
 
 from gameserver.actors.ports import Committed
 from gameserver.cluster.items import Events
+from gameserver.cluster.recent import Recent
 from gameserver.cluster.sessions import Sessions
 from gameserver.config import WebSocketSettings
 from gameserver.errors import Refused
@@ -23,6 +30,10 @@ from gameserver.game.rules import Joined
 from gameserver.protocol.close_codes import CloseCode
 from gameserver.protocol.frames import text_frame
 from gameserver.protocol.session import Session
+from gameserver.turns import Walk, at_once, strides
+
+PASSED_AT_ONCE: Final = 100
+"""Watches that one step of a pass goes over."""
 
 
 @define(eq=False)
@@ -33,11 +44,18 @@ class Watch:
     held: list[bytes] | None = None
     behind: int = 0
     over: bool = False
+    current: bool = True
+    """False once it was replaced or given up."""
 
-    @property
-    def current(self) -> bool:
-        """False once it was replaced or given up."""
-        return self.session.watching.get(self.battle_id) is self
+
+@define(eq=False)
+class _Pass:
+    """Who has something to pass on takes part in its walk, until all `events` are passed on; `watches` get the present
+    ones, and may become more."""
+
+    events: deque[Events] = Factory(deque)
+    watches: list[Watch] = Factory(list)
+    walk: Iterator[None] = Factory(lambda: iter(()))
 
 
 Behind = Callable[[Watch, int, int], None]
@@ -52,12 +70,20 @@ def _hang_up(watch: Watch, _after: int, _up_to: int) -> None:
     watch.session.close(CloseCode.MISSED_EVENTS)
 
 
+def _go_along(walk: Iterator[None]) -> Iterator[None]:
+    """Not `yield from`: that would end the walk for the others, too, when ours is cancelled."""
+    for _ in walk:
+        yield
+
+
 class Watches:
     """One of the audience of all actors' commits (see actors/ports.py)."""
 
     def __init__(self, sessions: Sessions, limits: WebSocketSettings) -> None:
         self._sessions, self._limits = sessions, limits
         self._watches: dict[str, dict[Session, Watch]] = {}
+        self._passes: dict[str, _Pass] = {}
+        self.recent = Recent(limits.recent_limit)
         self._fill: Behind = _hang_up
         self._begun: Callable[[str], None] = _nobody_cares
 
@@ -75,9 +101,9 @@ class Watches:
     def watched(self, battle_id: str) -> bool:
         return battle_id in self._watches
 
-    def battles(self) -> set[str]:
+    def battles(self) -> list[str]:
         """Those that are watched."""
-        return set(self._watches)
+        return list(self._watches)
 
     def over(self, battle_id: str) -> bool:
         """Whether all who watch here know that the battle has been finished."""
@@ -95,12 +121,16 @@ class Watches:
 
         Raises Refused("too_many_watches").
         """
-        if battle_id not in session.watching:
+        if battle_id in session.watching:
+            session.watching[battle_id].current = False
+        else:
             self._make_room(session)
         watch = Watch(session, battle_id, position, [] if held else None)
         session.watching[battle_id] = watch
         watches = self._watches.setdefault(battle_id, {})
         watches[session] = watch
+        if battle_id in self._passes:
+            self._passes[battle_id].watches.append(watch)
         if len(watches) == 1:
             self._begun(battle_id)
         return watch
@@ -132,50 +162,83 @@ class Watches:
         self.give_up(over)
 
     def _unwatch(self, session: Session, battle_id: str) -> None:
-        del session.watching[battle_id]
+        session.watching.pop(battle_id).current = False
         watches = self._watches[battle_id]
         del watches[session]
         if not watches:
             del self._watches[battle_id]
+            self.recent.forget(battle_id)
 
     # -- audience -------------------------------------------------------------------------------------------------
 
-    def committed(self, batch: Committed) -> None:
+    def committed(self, batch: Committed) -> Walk:
         if batch.actor_id in self._watches or any(type(event) is Joined for event in batch.events):
-            self.pass_on(Events.of(batch))
+            return self.pass_on(Events.of(batch))
+        return ()
 
-    def pass_on(self, events: Events) -> None:
-        """What is durable of a battle, here or on another node; those who have seen it do not get it again."""
+    def pass_on(self, events: Events) -> Walk:
+        """What is durable of a battle, here or on another node; those who have seen it do not get it again.
+
+        Where few watch, that is one step, and done when this returns.
+        """
+        battle_id = events.battle_id
+        under_way = self._passes.get(battle_id)
+        if under_way is None:
+            if len(self._watches.get(battle_id, ())) <= PASSED_AT_ONCE:
+                at_once(self._pass(events, self._present(events)))
+                return ()
+            under_way = self._passes[battle_id] = _Pass()
+            under_way.walk = self._walk(battle_id, under_way)
+        under_way.events.append(events)
+        return _go_along(under_way.walk)
+
+    def _walk(self, battle_id: str, under_way: _Pass) -> Iterator[None]:
+        try:
+            while under_way.events:
+                events = under_way.events.popleft()
+                under_way.watches = self._present(events)
+                yield from self._pass(events, under_way.watches)
+        finally:
+            del self._passes[battle_id]
+
+    def _present(self, events: Events) -> list[Watch]:
+        """All who watch the battle, with those who have joined by these events."""
         for seq, player_id in events.joined:
             self.subscribe(events.battle_id, player_id, seq - 1)
-        watches = self._watches.get(events.battle_id)
-        if watches is None:
-            return
+        return list(self._watches.get(events.battle_id, {}).values())
+
+    def _pass(self, events: Events, watches: Sequence[Watch]) -> Iterator[None]:
+        if events.battle_id in self._watches:
+            self.recent.note(events.battle_id, events.first_seq, events.lines)
         frames = [text_frame(line) for line in events.lines]
         joined = b"".join(frames)
-        before, last = events.first_seq - 1, events.seq
-        for watch in tuple(watches.values()):
-            if watch.held is not None and (watch.behind or watch.position < before):
-                watch.behind = max(watch.behind, last)
-                continue
-            if watch.position < before:
-                self._catch_up(watch, before)
-            if watch.position < last:
-                self._pass(watch, joined if watch.position == before else b"".join(frames[watch.position - before :]))
-                watch.position = last
-        if events.finished:
-            for watch in watches.values():
-                watch.over = True
+        before, last, finished = events.first_seq - 1, events.seq, events.finished
+        for some in strides(watches, PASSED_AT_ONCE):
+            for watch in some:
+                if not watch.current:  # any more
+                    continue
+                if finished:
+                    watch.over = True
+                if watch.held is not None and (watch.behind or watch.position < before):
+                    watch.behind = max(watch.behind, last)
+                    continue
+                if watch.position < before:
+                    self._catch_up(watch, before)
+                if watch.position < last:
+                    missed = watch.position - before
+                    self._send(watch, b"".join(frames[missed:]) if missed else joined)
+                    watch.position = last
+            yield
 
-    def flush(self) -> None:
-        self._sessions.outgoing.flush()
+    def flush(self) -> Walk:
+        return self._sessions.outgoing.flush()
 
     def _catch_up(self, watch: Watch, up_to: int) -> None:
         after, watch.position = watch.position, up_to
         watch.held, watch.behind = [], 0
         self._fill(watch, after, up_to)
 
-    def _pass(self, watch: Watch, frames: bytes) -> None:
+    def _send(self, watch: Watch, frames: bytes) -> None:
         if watch.held is None:
             watch.session.queue(frames)
         elif len(watch.held) < self._limits.held_limit:

@@ -1,7 +1,9 @@
 """Connections to PostgreSQL, and what its errors mean to us: the only place that knows both.
 
-Queries share a pool. What must never wait behind them (commits, the lease) has a connection of its own, which is opened
-again when it was lost. Every statement is a transaction by itself, so that no lock outlives a round trip.
+Queries share a pool. What must never wait behind them has connections of its own: several for what brings actors to
+life, and a pool of one each for commits and for the lease. Connections are opened when they are needed, also after they
+were lost, and closed when nobody needs them. Every statement is a transaction by itself, so that no lock outlives a
+round trip; `postgres_limits.py` says what ends one whose client fell silent.
 
 What an error says about the statement:
 - CommitRejected: the server refused it because of what it says; trying again gives the same.
@@ -12,138 +14,120 @@ What an error says about the statement:
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import Any, Final
+from contextlib import AbstractAsyncContextManager
+from typing import Final
 
 import asyncpg
 import trio
+from attrs import frozen
 
 from gameserver.config import PostgresSettings
 from gameserver.errors import CommitRejected, JournalError, StartError, StorageUnavailable
 from gameserver.persistence.bridge import Bridge, BridgeClosed, DeadlineExceeded
+from gameserver.persistence.postgres_limits import limit_transactions, limits_of_session
 
 Rows = list[asyncpg.Record]
 
 CONNECT_PAUSE_S: Final = 0.2
 
+# The server or the connection went away, so that the last word on the statement is missing. A transaction that took too
+# long (25P04) may have been ended in the moment after its commit.
+SERVER_LOST: Final = ("08", "25P04", "40003", "57P")
+
 # SQLSTATEs by which the server says no for reasons of its own: a deadlock or a lost race (40), no time (57014), no room
 # (53), broken files (58), a lock not given (55), a standby (25).
 SERVER_TROUBLE: Final = ("25", "40", "53", "55", "57014", "58")
 
-# The server or the connection went away, so that the last word on the statement is missing.
-SERVER_LOST: Final = ("08", "40003", "57P")
+
+@frozen
+class Server:
+    """Which PostgreSQL, and how we come to it."""
+
+    bridge: Bridge
+    settings: PostgresSettings
+    application_name: str
 
 
-class Postgres:
-    """Use it through `open_postgres`."""
+class Connections:
+    """At most `limit`, for statements that have the same deadline. Use it through `own_connection`."""
 
-    def __init__(self, bridge: Bridge, settings: PostgresSettings, application_name: str) -> None:
-        self.bridge = bridge
-        self.settings = settings
-        self._application_name = application_name
-        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
-
-    async def fetch(self, text: str, *args: object) -> Rows:
-        """The rows of one statement, on any connection. Raises StorageUnavailable, CommitRejected."""
-        with translated(lost=StorageUnavailable):
-            return await self.bridge.call(self._fetch, text, args, deadline_ms=self.settings.query_deadline_ms)
-
-    async def fetchrow(self, text: str, *args: object) -> asyncpg.Record | None:
-        """The first row, if any. Raises as `fetch`."""
-        rows = await self.fetch(text, *args)
-        return rows[0] if rows else None
-
-    async def connect(self) -> None:
-        with translated(lost=StorageUnavailable):
-            await self.bridge.call(self._connect, deadline_ms=self.settings.connect_deadline_ms)
-
-    async def close(self) -> None:
-        with contextlib.suppress(BridgeClosed, DeadlineExceeded):
-            await self.bridge.call(self._close, deadline_ms=self.settings.connect_deadline_ms)
-
-    def connection_options(self, deadline_ms: int, server_settings: Mapping[str, str]) -> dict[str, Any]:
-        """How every connection of ours is opened. The server gives up a statement when we would."""
-        return {
-            "dsn": self.settings.url,
-            "timeout": self.settings.connect_deadline_ms / 1_000,
-            "server_settings": {
-                "application_name": self._application_name,
-                "statement_timeout": str(deadline_ms),
-                "jit": "off",  # short statements only: compiling one would take longer than running it
-                **server_settings,
-            },
+    def __init__(self, server: Server, limit: int, deadline_ms: int, server_settings: Mapping[str, str]) -> None:
+        self._bridge, self._settings = server.bridge, server.settings
+        self._limit, self._deadline_ms = limit, deadline_ms
+        self._server_settings = {
+            "application_name": server.application_name,
+            "jit": "off",  # short statements only: compiling one would take longer than running it
+            **limits_of_session(server.settings, deadline_ms),
+            **server_settings,
         }
-
-    # on the asyncio thread
-
-    async def _connect(self) -> None:
-        if self._pool is None:
-            self._pool = await asyncpg.create_pool(
-                min_size=0,
-                max_size=self.settings.pool_size,
-                reset=_leave_as_it_is,
-                **self.connection_options(self.settings.query_deadline_ms, {}),
-            )
-        await self._fetch("SELECT 1", ())
-
-    async def _fetch(self, text: str, args: tuple[object, ...]) -> Rows:
-        assert self._pool is not None, "not connected"
-        async with self._pool.acquire(timeout=self.settings.query_deadline_ms / 1_000) as connection:
-            return await connection.fetch(text, *args)
-
-    async def _close(self) -> None:
-        if self._pool is not None:
-            try:
-                await self._pool.close()
-            finally:
-                self._pool.terminate()
-
-
-class OwnConnection:
-    """A connection for one purpose: its statements follow one another, and wait for nobody else's."""
-
-    def __init__(self, postgres: Postgres, deadline_ms: int, server_settings: Mapping[str, str]) -> None:
-        self._bridge = postgres.bridge
-        self._deadline_ms = deadline_ms
-        self._connect_deadline_ms = postgres.settings.connect_deadline_ms
-        self._options = postgres.connection_options(deadline_ms, server_settings)
-        self._connection: asyncpg.Connection[asyncpg.Record] | None = None
-        self._turn = trio.Lock()
+        self._pool: asyncpg.Pool[asyncpg.Record]
 
     async def fetch(self, text: str, *args: object, lost: type[JournalError]) -> Rows:
         """The rows of one statement; if it was sent and the answer got lost, raises `lost`.
 
         Raises StorageUnavailable when there is no connection to send it on, CommitRejected.
         """
-        async with self._turn:
-            if self._connection is None or self._connection.is_closed():
-                with translated(lost=StorageUnavailable):
-                    await self._bridge.call(self._connect, deadline_ms=self._connect_deadline_ms)
-            with translated(lost=lost):
-                return await self._bridge.call(self._fetch, text, args, deadline_ms=self._deadline_ms)
+        both_ms = self._settings.connect_deadline_ms + self._deadline_ms
+        with translated(lost=lost):
+            return await self._bridge.call(self._fetch, text, args, deadline_ms=both_ms)
+
+    async def open(self) -> None:
+        await self._bridge.call(self._open, deadline_ms=self._settings.connect_deadline_ms)
 
     async def close(self) -> None:
         with contextlib.suppress(BridgeClosed, DeadlineExceeded):
-            await self._bridge.call(self._close, deadline_ms=self._connect_deadline_ms)
+            await self._bridge.call(self._close, deadline_ms=self._settings.connect_deadline_ms)
 
     # on the asyncio thread
 
-    async def _connect(self) -> None:
-        # The few statements here stay prepared for good.
-        self._connection = await asyncpg.connect(**self._options, max_cached_statement_lifetime=0)
+    async def _open(self) -> None:
+        self._pool = await asyncpg.create_pool(
+            self._settings.url,
+            min_size=0,
+            max_size=self._limit,
+            timeout=self._settings.connect_deadline_ms / 1_000,
+            init=self._set_up,
+            reset=_leave_as_it_is,
+            server_settings=self._server_settings,
+            max_cached_statement_lifetime=0,  # our statements are few, and stay prepared for good
+            max_inactive_connection_lifetime=self._settings.idle_limit_ms / 2_000,  # before the server does it
+        )
+
+    async def _set_up(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+        await limit_transactions(connection, self._deadline_ms)
 
     async def _fetch(self, text: str, args: tuple[object, ...]) -> Rows:
-        assert self._connection is not None, "not connected"
+        with translated(lost=StorageUnavailable):  # nothing has been sent yet
+            connection = await self._pool.acquire(timeout=self._settings.connect_deadline_ms / 1_000)
         try:
-            return await self._connection.fetch(text, *args)
+            return await connection.fetch(text, *args, timeout=self._deadline_ms / 1_000)
         except asyncpg.PostgresError:
             raise
         except BaseException:  # also a deadline or a cancellation: whatever comes next must not queue up behind it
-            self._connection.terminate()
+            connection.terminate()
             raise
+        finally:
+            await self._pool.release(connection)
 
     async def _close(self) -> None:
-        if self._connection is not None:
-            self._connection.terminate()
+        self._pool.terminate()
+
+
+class Postgres:
+    """Use it through `open_postgres`."""
+
+    def __init__(self, server: Server, shared: Connections) -> None:
+        self.server, self.settings = server, server.settings
+        self._shared = shared
+
+    async def fetch(self, text: str, *args: object) -> Rows:
+        """The rows of one statement, on any of the connections. Raises StorageUnavailable, CommitRejected."""
+        return await self._shared.fetch(text, *args, lost=StorageUnavailable)
+
+    async def fetchrow(self, text: str, *args: object) -> asyncpg.Record | None:
+        """The first row, if any. Raises as `fetch`."""
+        rows = await self.fetch(text, *args)
+        return rows[0] if rows else None
 
 
 @contextlib.asynccontextmanager
@@ -151,38 +135,54 @@ async def open_postgres(
     bridge: Bridge, settings: PostgresSettings, application_name: str, start_deadline_ms: int
 ) -> AsyncIterator[Postgres]:
     """Connected; waits for a server that is still starting. Raises StartError."""
-    postgres = Postgres(bridge, settings, application_name)
     give_up_at = trio.current_time() + start_deadline_ms / 1_000
-    try:
+    async with _open_pool(Server(bridge, settings, application_name), settings.pool_size) as postgres:
         await _connect_patiently(postgres, give_up_at)
         yield postgres
-    finally:
-        with trio.CancelScope(shield=True):  # bounded by the deadline of closing
-            await postgres.close()
+
+
+def own_pool(postgres: Postgres, limit: int) -> AbstractAsyncContextManager[Postgres]:
+    """For queries that wait for each other, and not for everybody's."""
+    return _open_pool(postgres.server, limit)
+
+
+def own_connection(
+    postgres: Postgres, deadline_ms: int, server_settings: Mapping[str, str] | None = None
+) -> AbstractAsyncContextManager[Connections]:
+    """For one purpose: its statements follow one another, and wait for nobody else's."""
+    return _open_connections(postgres.server, 1, deadline_ms, server_settings or {})
 
 
 @contextlib.asynccontextmanager
-async def own_connection(
-    postgres: Postgres, deadline_ms: int, server_settings: Mapping[str, str] | None = None
-) -> AsyncIterator[OwnConnection]:
-    """Opened at its first statement."""
-    connection = OwnConnection(postgres, deadline_ms, server_settings or {})
+async def _open_pool(server: Server, limit: int) -> AsyncIterator[Postgres]:
+    async with _open_connections(server, limit, server.settings.query_deadline_ms, {}) as shared:
+        yield Postgres(server, shared)
+
+
+@contextlib.asynccontextmanager
+async def _open_connections(
+    server: Server, limit: int, deadline_ms: int, server_settings: Mapping[str, str]
+) -> AsyncIterator[Connections]:
+    connections = Connections(server, limit, deadline_ms, server_settings)
+    await connections.open()
     try:
-        yield connection
+        yield connections
     finally:
-        with trio.CancelScope(shield=True):
-            await connection.close()
+        with trio.CancelScope(shield=True):  # bounded by the deadline of closing
+            await connections.close()
 
 
 async def _connect_patiently(postgres: Postgres, give_up_at: float) -> None:
     while True:
         try:
-            return await postgres.connect()
+            await postgres.fetch("SELECT 1")
         except CommitRejected as error:
             raise StartError(f"PostgreSQL does not let us in: {error}") from error
         except StorageUnavailable as error:
             if trio.current_time() + CONNECT_PAUSE_S >= give_up_at:
                 raise StartError(f"PostgreSQL cannot be reached: {error}") from error
+        else:
+            return
         await trio.sleep(CONNECT_PAUSE_S)
 
 

@@ -11,7 +11,7 @@ from gameserver.ids import is_uuid
 from gameserver.persistence.postgres import Postgres
 
 WHEREABOUTS: Final = """
-SELECT a.id::text AS actor_id, n.name AS owner, a.last_seq
+SELECT a.id::text AS actor_id, n.name AS owner, a.last_seq, a.wake_at_ms IS NOT NULL AS has_timer
 FROM actors a LEFT JOIN nodes n
     ON n.name = a.owner AND n.incarnation = a.incarnation AND n.lease_until > clock_timestamp()
 WHERE a.id = ANY($1::uuid[])

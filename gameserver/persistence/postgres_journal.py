@@ -35,7 +35,7 @@ from gameserver.errors import (
     OwnedElsewhere,
     StorageUnavailable,
 )
-from gameserver.persistence.postgres import OwnConnection, Postgres, own_connection
+from gameserver.persistence.postgres import Connections, Postgres, own_connection, own_pool
 from gameserver.persistence.statements import statement
 
 COMMIT: Final = statement("commit")
@@ -67,14 +67,18 @@ COMMIT_PLANNING: Final = {"plan_cache_mode": "force_generic_plan", "enable_seqsc
 @contextlib.asynccontextmanager
 async def open_postgres_journal(postgres: Postgres, lease: Callable[[], Lease]) -> AsyncIterator["PostgresJournal"]:
     """The journal of the node whose present lease `lease` gives; it raises LeaseLost when there is none."""
-    async with own_connection(postgres, postgres.settings.commit_deadline_ms, COMMIT_PLANNING) as commits:
-        yield PostgresJournal(postgres, commits, lease)
+    settings = postgres.settings
+    async with (
+        own_pool(postgres, settings.journal_pool_size) as own,
+        own_connection(postgres, settings.commit_deadline_ms, COMMIT_PLANNING) as commits,
+    ):
+        yield PostgresJournal(own, commits, lease)
 
 
 class PostgresJournal:
     """Use it through `open_postgres_journal`."""
 
-    def __init__(self, postgres: Postgres, commits: OwnConnection, lease: Callable[[], Lease]) -> None:
+    def __init__(self, postgres: Postgres, commits: Connections, lease: Callable[[], Lease]) -> None:
         self._postgres = postgres
         self._commits = commits
         self._lease = lease

@@ -13,7 +13,7 @@ import trio
 
 from gameserver.cluster.ports import Lease, Renewal
 from gameserver.errors import StorageUnavailable
-from gameserver.persistence.postgres import OwnConnection, Postgres, Rows, own_connection
+from gameserver.persistence.postgres import Connections, Postgres, Rows, own_connection
 
 REGISTER: Final = """
 INSERT INTO nodes (name, incarnation, lease_until, started_at)
@@ -32,21 +32,25 @@ CLOCK: Final = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS
 @contextlib.asynccontextmanager
 async def open_postgres_leases(postgres: Postgres, lease_ms: int) -> AsyncIterator["PostgresLeases"]:
     """Leases that hold for `lease_ms` from each registration and renewal."""
-    async with own_connection(postgres, postgres.settings.query_deadline_ms) as connection:
+    async with own_connection(postgres, postgres.settings.lease_deadline_ms) as connection:
         yield PostgresLeases(connection, lease_ms)
 
 
 class PostgresLeases:
     """Use it through `open_postgres_leases`."""
 
-    def __init__(self, connection: OwnConnection, lease_ms: int) -> None:
+    def __init__(self, connection: Connections, lease_ms: int) -> None:
         self._connection = connection
         self._lease_ms = lease_ms
+        self._asked: Lease | None = None
 
     async def register(self, name: str) -> tuple[Lease, Renewal]:
-        lease = Lease(name, uuid.uuid4().hex)
+        # What got no answer is said again in the same words: heard late, it would depose another lease.
+        self._asked = lease = self._asked or Lease(name, uuid.uuid4().hex)
         await self._fetch(REGISTER, lease.name, lease.incarnation, self._lease_ms)
-        return lease, await self._renewal(held=True)
+        renewal = await self._renewal(held=True)
+        self._asked = None
+        return lease, renewal
 
     async def renew(self, lease: Lease) -> Renewal:
         rows = await self._fetch(RENEW, lease.name, lease.incarnation, self._lease_ms)

@@ -5,9 +5,9 @@ as one write at the next flush (see `Outgoing`). Commands of a mode are not look
 until the battle's owner structures it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from attrs import frozen
 
@@ -19,6 +19,9 @@ from gameserver.protocol.close_codes import CloseCode
 from gameserver.protocol.connection import Connection
 from gameserver.protocol.envelope import Envelope, battle_of, decode_envelope, number_of, watch_of
 from gameserver.protocol.frames import text_frame
+from gameserver.turns import strides
+
+WRITES_AT_ONCE: Final = 16
 
 Change = Literal["join", "begin", "finish"]
 """What changes a battle's course: these commands need facts about the player first."""
@@ -63,10 +66,13 @@ class Outgoing:
             self._wake()
         self._touched.append(session)
 
-    def flush(self) -> None:
+    def flush(self) -> Iterator[None]:
+        """Who is touched again on the way is flushed by the next."""
         touched, self._touched = self._touched, []
-        for session in touched:
-            session.flush()
+        for some in strides(touched, WRITES_AT_ONCE):
+            for session in some:
+                session.flush()
+            yield
 
 
 class Session:

@@ -26,6 +26,7 @@ from gameserver.errors import Refused
 from gameserver.game import classic, skirmish
 from gameserver.game.commands import Begin, CreateBattle, CreateGroup, Join
 from gameserver.ids import CommandId, IdempotencyKey
+from gameserver.turns import Walk
 from tests.actors import nasty
 from tests.contracts.memory_journal import MemoryJournal, MemoryStore
 
@@ -97,19 +98,17 @@ class RecordingAudience:
     then: Audience | None = None
     _seen: dict[str, int] = Factory(dict)
 
-    def committed(self, batch: Committed) -> None:
+    def committed(self, batch: Committed) -> Walk:
         assert batch.seq <= self.store.actors[batch.actor_id].last_seq, "an event was seen before it was durable"
         if batch.events:
             assert batch.first_seq > self._seen.get(batch.actor_id, 0), "an event was passed on twice"
             self._seen[batch.actor_id] = batch.seq
             self.batches.append(batch)
-        if self.then is not None:
-            self.then.committed(batch)
+        return () if self.then is None else self.then.committed(batch)
 
-    def flush(self) -> None:
+    def flush(self) -> Walk:
         self.flushes += 1
-        if self.then is not None:
-            self.then.flush()
+        return () if self.then is None else self.then.flush()
 
     def seqs(self, actor_id: str) -> list[int]:
         batches = [batch for batch in self.batches if batch.actor_id == actor_id]
@@ -197,7 +196,7 @@ class Node:
         """Until everything that goes on by itself has been done."""
         for _ in range(20):
             await trio.testing.wait_all_tasks_blocked()
-            while self.committer._gathering or self.committer._on_the_way:
+            while self.committer._gathering or self.committer._on_the_way or self.committer.delivery._landed:
                 await self.committer._turns.park()
 
     def loaded(self, actor_id: str) -> bool:

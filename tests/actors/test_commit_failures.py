@@ -2,6 +2,7 @@
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 from trio.testing import wait_all_tasks_blocked
 
 from gameserver.actors.messages import Show
@@ -176,6 +177,26 @@ async def test_storage_that_is_away_for_too_long_refuses(autojump_clock):
         assert 1 <= trio.current_time() < 2
         node.journal._next.clear()
         assert isinstance(await node.do(battle, number=1).answer(), Accepted)
+
+
+async def test_an_outage_is_waited_for_and_logged_once_and_not_by_every_command(autojump_clock):
+    async with running(postgres={"commit_deadline_ms": 1_000}) as node:
+        battle = await node.battle()
+        for _ in range(50):
+            node.journal.fail_next(StorageUnavailable("away"))
+        with capture_logs() as logged:
+            assert await node.do(battle, number=1).code() == "storage_unavailable"
+            since = trio.current_time()
+            for _ in range(10):
+                assert await node.do(battle, number=1).code() == "storage_unavailable"
+            assert trio.current_time() == since
+        assert [line["event"] for line in logged].count("commit.storage_unavailable") == 1
+        node.journal._next.clear()
+        assert isinstance(await node.do(battle, number=1).answer(), Accepted)
+        node.journal.fail_next(StorageUnavailable("away again"))
+        assert isinstance(await node.do(battle, number=2).answer(), Accepted), (
+            "the next outage has a deadline of its own"
+        )
 
 
 async def test_a_bug_of_the_journal_counts_as_an_unknown_outcome(autojump_clock, monkeypatch):

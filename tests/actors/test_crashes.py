@@ -154,3 +154,17 @@ async def test_storage_that_is_away_when_an_actor_shall_be_set_aside_is_no_disas
             crashes = [node.do(battle, "raise in apply") for _ in range(5)]
             assert await codes(crashes) == ["actor_restarting"] * 4 + ["storage_unavailable"]
         assert isinstance(await node.do(battle).answer(), Accepted)
+
+
+async def test_who_is_overtaken_while_it_is_restored_has_not_crashed(autojump_clock):
+    async with running() as node:
+        battle = await node.battle()
+        node.kill()
+    async with running(node.store, "node-b") as slow, running(node.store, "node-c") as quick:
+        slow.journal.latency_s = 1
+        asked = slow.do(battle)
+        await trio.sleep(1.5)  # it owns the battle, and has not read it yet
+        slow.store.live.discard("node-b")
+        assert isinstance(await quick.do(battle, number=7).answer(), Accepted)
+        assert await asked.code() == "actor_restarting"
+        assert slow.catalog.counters.crashed == 0

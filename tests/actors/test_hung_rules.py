@@ -300,7 +300,7 @@ async def test_a_long_journal_is_folded_in_turns_to_the_same_state(nursery, auto
         kind = node.kinds.find(stored.kind, stored.mode, stored.rules_version)
         history, others = History(None, stored.rows), Others()
         at_once = activation.fold(kind, history, node.settings.commands)
-        monkeypatch.setattr(activation, "TURN_S", -1)
+        monkeypatch.setattr("gameserver.turns.TURN_S", -1)
         nursery.start_soon(others.run)
         in_turns = await activation.fold_in_turns(kind, history, node.settings.commands)
         nursery.cancel_scope.cancel()

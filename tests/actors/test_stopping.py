@@ -80,3 +80,12 @@ async def test_a_node_that_dies_leaves_nobody_waiting_in_its_own_process(autojum
             node.kill()
             await trio.lowlevel.checkpoint()
     assert all(each.answered for each in asked)
+
+
+async def test_a_lease_that_is_lost_when_all_have_gone_harms_nobody(autojump_clock):
+    async with running() as node:
+        await node.battle()
+        await node.catalog.stop()
+        for _ in range(10):
+            node.catalog.drop_all()
+            await trio.lowlevel.checkpoint()

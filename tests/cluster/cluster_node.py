@@ -17,16 +17,9 @@ from gameserver.node import Cluster, Core
 from gameserver.protocol.close_codes import CloseCode
 from gameserver.protocol.session import Identified, Session
 from tests.actors.node import Asked
-from tests.cluster.cluster_ports import (
-    FaultyBus,
-    Gate,
-    GatedDirectory,
-    LeasedJournal,
-    MemoryFacts,
-    NothingElse,
-    StorageOfNode,
-    WallClock,
-)
+from tests.cluster.cluster_machine import Gate, WallClock
+from tests.cluster.cluster_redis import FaultyBus, GatedDirectory, NothingElse
+from tests.cluster.cluster_storage import LeasedJournal, MemoryFacts, StorageOfNode
 from tests.cluster.stage import Client, FakeConnection
 
 if TYPE_CHECKING:

@@ -5,8 +5,9 @@
         await cluster.battle(B)
         eve = b.client("eve")
 
-A node may be killed, started again under its name, stopped in order, or hang. What may go wrong with its ports is in
-cluster_ports.py. What must hold in every test is checked all the time, and at the end:
+A node may be killed, started again under its name, stopped in order, or hang. What may go wrong with its ports stands
+in cluster_machine.py, cluster_storage.py and cluster_redis.py. What must hold in every test is checked all the time,
+and at the end:
 
 - a client's stream of each battle has neither gap nor double, and each of its messages gets exactly one answer;
 - every message that a node took gets exactly one reply, unless the node died, none of them ahead of what is durable;
@@ -20,6 +21,7 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from random import Random
 from typing import Any
 from unittest import mock
 
@@ -29,6 +31,7 @@ from attrs import Factory, define
 
 from gameserver import assembly
 from gameserver.actors.activation import fold
+from gameserver.actors.catalog import Catalog
 from gameserver.actors.kinds import Kinds
 from gameserver.actors.messages import Birth
 from gameserver.actors.ports import Accepted, Activation, History
@@ -43,21 +46,17 @@ from gameserver.game.rules import Rules
 from gameserver.node import Cache, Storage
 from tests.actors import nasty
 from tests.actors.node import CountingCatalog, settings_with
+from tests.cluster.cluster_machine import Gate, WallClock
 from tests.cluster.cluster_node import ClusterNode
-from tests.cluster.cluster_ports import (
+from tests.cluster.cluster_redis import FaultyBus, FaultyHub, GatedDirectory, NothingElse
+from tests.cluster.cluster_storage import (
     ClusterStore,
-    FaultyBus,
-    FaultyHub,
-    Gate,
-    GatedDirectory,
     LeasedJournal,
     LiveLeases,
     MemoryFacts,
     MemoryLeases,
     MemoryOutbox,
-    NothingElse,
     StorageOfNode,
-    WallClock,
 )
 from tests.contracts.memory_directory import Board
 
@@ -93,6 +92,9 @@ class ClusterStage:
     all_nodes: list[ClusterNode] = Factory(list)
     caches: dict[ClusterNode, Any] = Factory(dict)
     storages: dict[ClusterNode, Any] = Factory(dict)
+    dice: Random = Factory(Random)
+    catalog: type[Catalog] | None = None
+    """Instead of one that checks every reply."""
     on_run: Callable[[ClusterNode], None] = lambda node: None
     """Called in a node's own task before it starts any other."""
 
@@ -127,15 +129,15 @@ class ClusterStage:
         clock = CorrectedClock(wall)
         storage = StorageOfNode(gate)
         keeper = LeaseKeeper(MemoryLeases(self.store, storage, settings.node.lease_ms), clock, settings.node)
-        journal = LeasedJournal(self.store, name, storage, keeper)
+        journal = LeasedJournal(self.store, name, storage, keeper.current)
         facts, outbox = MemoryFacts(self.store, storage), MemoryOutbox(self.store, storage, name)
         bus, directory = FaultyBus(self.hub, name, gate), GatedDirectory(self.board, settings.cluster, gate)
         kinds = kinds_of(rules, settings.guards)
         kept: Any = Storage(clock, keeper, journal, others, others, facts, outbox, others, others)
         cache: Any = Cache(others, bus, directory, others, others, others)
         cluster = assembly.make_cluster(settings, kinds, kept, cache)
-        with mock.patch.object(assembly, "Catalog", partial(CountingCatalog, self.store)):
-            core = assembly.make_core(settings, kinds, kept, cache, cluster)
+        with mock.patch.object(assembly, "Catalog", self.catalog or partial(CountingCatalog, self.store)):
+            core = assembly.make_core(settings, kinds, kept, cache, cluster, self.dice)
         parts = (name, self, settings, gate, storage, keeper, journal, wall, bus, directory, facts, others)
         node = ClusterNode(*parts, cluster, core)
         self.caches[node], self.storages[node] = cache, kept

@@ -1,7 +1,7 @@
 """Hits that watchers on other nodes shall see, and packets that get lost."""
 
 from tests.actors.node import answers
-from tests.cluster.cluster_ports import LOST
+from tests.cluster.cluster_redis import LOST
 
 ABC = ("node-a", "node-b", "node-c")
 

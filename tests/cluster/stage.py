@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from random import Random
 from typing import Any
 
 import trio
@@ -17,6 +18,7 @@ from gameserver.cluster.ports import BattleFacts
 from gameserver.cluster.resumes import Resumes
 from gameserver.cluster.sessions import Sessions
 from gameserver.cluster.watches import Watches
+from gameserver.ids import Issuer
 from gameserver.protocol.close_codes import CloseCode
 from gameserver.protocol.session import Identified, Session
 from tests.actors.node import Node, VirtualClock, running, settings_with
@@ -184,12 +186,13 @@ class Stage:
 async def staged(**sections: Any) -> AsyncIterator[Stage]:
     sections.setdefault("websocket", {}).setdefault("messages_per_second", 0)
     others, router = NobodyElse(), LateRouter()
-    sessions = Sessions(others)
+    issuer = Issuer(VirtualClock().now_ms, Random(1))
+    sessions = Sessions(others, issuer)
     settings = settings_with(**sections)
     watches = Watches(sessions, settings.websocket)
     async with running(then=watches, **sections) as node, trio.open_nursery() as nursery:
         router.node = node
-        lifecycle = Lifecycle(router, others, others, settings.guards, settings.actors)
+        lifecycle = Lifecycle(router, others, others, settings.guards, settings.actors, issuer)
         feed = LeaderboardFeed(others, sessions, settings.leaderboard)
         resumes = Resumes(node.journal, watches, settings)
         gateway = NodeGateway(settings, router, lifecycle, sessions, watches, resumes, feed, VirtualClock())

@@ -6,7 +6,7 @@ import trio
 from gameserver.actors.ports import Accepted
 from gameserver.cluster.placement import place
 from gameserver.errors import Refused, StorageUnavailable
-from tests.cluster.cluster_ports import LOST
+from tests.cluster.cluster_redis import LOST
 from tests.cluster.cluster_stage import clustered
 from tests.cluster.handing_over import AB, ABC, gives, moving, play_on, ran_once
 

@@ -3,6 +3,7 @@
 import time
 
 import trio
+from structlog.testing import capture_logs
 
 from gameserver.cluster.lease_keeper import CorrectedClock, LeaseKeeper
 from gameserver.cluster.ports import Lease, Renewal
@@ -83,6 +84,30 @@ async def test_a_renewal_that_hangs_does_not_keep_the_lease(autojump_clock, nurs
     leases.hangs = True
     await trio.sleep(15)
     assert [round(at, 2) for at in lost_at] == [10]
+
+
+async def test_a_lease_that_came_late_is_renewed_at_once(autojump_clock, nursery):
+    keeper, leases, lost_at = await kept(nursery)
+    leases.away = True
+    await trio.sleep(11)
+    leases.away, leases.latency_s = False, 9
+    await trio.sleep(2)
+    leases.latency_s = 0.1  # but for the registration, which is under way
+    await trio.sleep(20)
+    assert keeper.held
+    assert (leases.registered, len(lost_at)) == (2, 1)
+
+
+async def test_an_outage_is_logged_once_also_when_it_outlasts_the_lease(autojump_clock, nursery):
+    keeper, leases, lost_at = await kept(nursery)
+    with capture_logs() as logged:
+        leases.away, leases.latency_s = True, 3
+        await trio.sleep(60)
+        leases.away = False
+        await trio.sleep(10)
+    assert keeper.held
+    assert len(lost_at) == 1
+    assert [line["event"] for line in logged] == ["lease.not_renewed", "lease.lost", "lease.held_again"]
 
 
 async def test_who_resigned_does_not_register_again(autojump_clock, nursery):

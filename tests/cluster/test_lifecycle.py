@@ -1,5 +1,6 @@
 """Commands that need facts first: every call gets exactly one reply, also when the facts cannot be had."""
 
+from random import Random
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from gameserver.actors.ports import Accepted, Answer
 from gameserver.cluster.lifecycle import Lifecycle, LifecycleCall
 from gameserver.config import Settings
 from gameserver.errors import Refused, StorageUnavailable
+from gameserver.ids import Issuer
 from tests.cluster.stage import NobodyElse
 
 SETTINGS = Settings()
@@ -37,7 +39,7 @@ class Facts(NobodyElse):
 
 
 def lifecycle(facts: Facts) -> Lifecycle:
-    return Lifecycle(Accepting(), facts, facts, SETTINGS.guards, SETTINGS.actors)  # type: ignore[arg-type]
+    return Lifecycle(Accepting(), facts, facts, SETTINGS.guards, SETTINGS.actors, Issuer(lambda: 0, Random(1)))  # type: ignore[arg-type]
 
 
 def submit(to: Lifecycle, answers: list[Answer], count: int = 1) -> None:

@@ -9,8 +9,10 @@ from gameserver.cluster.items import Activated, Look
 from gameserver.cluster.links import Links
 from gameserver.config import ClusterSettings
 from gameserver.errors import BusAway
+from gameserver.turns import TURN_S
 from tests.actors.node import VirtualClock
 from tests.contracts.memory_bus import MemoryBus, MemoryHub
+from tests.loop_time import longest_slice
 
 
 class SlowBus(MemoryBus):
@@ -60,6 +62,38 @@ async def test_what_is_said_in_one_turn_is_one_packet_and_arrives_in_order(autoj
         await trio.sleep(1.5)
         assert pair.heard == [("b", "a", number) for number in range(100)]
         assert pair.bus.rounds == [["node:b"]]
+
+
+async def test_what_is_too_much_for_one_turn_is_heard_in_order_and_others_have_a_turn_on_the_way(
+    autojump_clock, nursery
+):
+    async with paired() as pair:
+        heard = pair.heard
+
+        def work(_sender, item):
+            for part in range(3):
+                trio.lowlevel.current_clock().jump(TURN_S / 4)
+                heard.append((item.seq, part))
+                yield
+
+        pair.others["b"].on(Activated, work)
+        nursery.start_soon(pair.others["b"].run)
+        with longest_slice() as measured:
+            say(pair, range(100))
+            await trio.sleep(1.2)
+            say(pair, range(100, 110))
+            await trio.sleep(5)
+        assert heard == [(number, part) for number in range(110) for part in range(3)]
+        assert measured.seconds < 2 * TURN_S
+        nursery.cancel_scope.cancel()
+
+
+async def test_beyond_the_limit_what_waits_to_be_heard_is_dropped_and_counted(autojump_clock):
+    async with paired(heard_limit=10) as pair:
+        say(pair, range(25))
+        await trio.sleep(1.5)
+        assert pair.heard == [("b", "a", number) for number in range(10)]
+        assert pair.others["b"].counters.dropped == 15
 
 
 async def test_what_gathers_during_a_round_trip_leaves_together_with_the_next(autojump_clock):

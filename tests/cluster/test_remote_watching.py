@@ -6,7 +6,7 @@ import trio
 from gameserver.actors.messages import Message, Wake, ignore
 from gameserver.actors.ports import Accepted
 from gameserver.cluster.items import Activated, Events, NotHere, Response, Watching
-from tests.cluster.cluster_ports import LOST
+from tests.cluster.cluster_redis import LOST
 from tests.cluster.cluster_stage import clustered
 from tests.cluster.remote_watching import ABC, hits, losing, sees_all
 

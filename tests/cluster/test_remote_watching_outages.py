@@ -6,8 +6,9 @@ import pytest
 import trio
 
 from gameserver.actors.ports import Accepted
-from gameserver.cluster.items import Events
-from tests.cluster.cluster_ports import LOST
+from gameserver.cluster.items import Activated, Events, Request
+from gameserver.game.commands import CloseBattle
+from tests.cluster.cluster_redis import LOST
 from tests.cluster.cluster_stage import clustered
 from tests.cluster.remote_watching import ABC, hits, losing, sees_all
 
@@ -144,3 +145,20 @@ async def test_chaos_between_the_nodes_costs_nobody_an_event(autojump_clock, see
         await trio.sleep(5)
         for watcher, battle in watchers:
             await sees_all(cluster, battle, watcher)
+
+
+async def test_what_a_finished_battle_says_after_its_owner_died_is_heard_though_nobody_announced_it(autojump_clock):
+    def rule(sender, to, items):
+        telling = any(isinstance(item, Request) and isinstance(item.command, CloseBattle) for item in items)
+        return LOST if (telling and sender == "node-a") or any(isinstance(item, Activated) for item in items) else 0.0
+
+    async with clustered(*ABC, actors={"wake_interval_ms": 8_000}) as cluster:
+        battle = await cluster.battle(cluster.id_on("node-a"))
+        eve = await cluster["node-b"].watcher(battle)
+        cluster.hub.rule = rule
+        await cluster["node-a"].do(battle, "win").answer()
+        await cluster.settle()
+        finished_at = cluster.last_seq(battle)
+        await cluster["node-a"].kill(lease_ends=True)
+        await cluster.eventually(lambda: cluster.last_seq(battle) == finished_at + 2)
+        await cluster.eventually(lambda: eve.has_seen(battle) == cluster.last_seq(battle), within_s=3)

@@ -9,9 +9,11 @@ from gameserver.actors.ports import Accepted, Shown
 from gameserver.cluster.items import Request, Response
 from gameserver.errors import Refused
 from gameserver.ids import CommandId
-from tests.actors.node import answers, codes
-from tests.cluster.cluster_ports import LOST
+from gameserver.turns import TURN_S
+from tests.actors.node import Asked, answers, codes
+from tests.cluster.cluster_redis import LOST
 from tests.cluster.cluster_stage import clustered
+from tests.loop_time import longest_slice, takes
 
 
 def losing(*kinds):
@@ -68,11 +70,28 @@ async def test_when_the_bus_goes_everybody_is_answered_at_once(autojump_clock):
         cluster["node-b"].storage.stalled.close()
         asked = [cluster["node-a"].do(battle) for _ in range(5)]
         await cluster.settle()
+        cut_at = trio.current_time()
         cluster.hub.cut()
-        assert all(each.answered for each in asked)
         assert await codes(asked) == ["owner_unreachable"] * 5
+        assert trio.current_time() == cut_at
         cluster.hub.heal()
         cluster["node-b"].storage.stalled.open()
+
+
+async def test_thousands_of_lost_requests_are_answered_in_turns(autojump_clock, monkeypatch):
+    async with clustered("node-a", "node-b") as cluster:
+        battle = await cluster.battle(cluster.id_on("node-b"))
+        cluster["node-b"].storage.stalled.close()
+        asked = [cluster["node-a"].do(battle) for _ in range(1_000)]
+        await cluster.settle()
+        takes(monkeypatch, Asked, "__call__", TURN_S / 10)
+        with longest_slice() as measured:
+            cluster.hub.cut()
+            assert await codes(asked) == ["owner_unreachable"] * 1_000
+        assert measured.seconds < 2 * TURN_S
+        cluster.hub.heal()
+        cluster["node-b"].storage.stalled.open()
+        await trio.sleep(1)
 
 
 async def test_who_asks_while_the_bus_is_away_is_answered_at_once(autojump_clock):

@@ -2,6 +2,8 @@
 
 import msgspec
 import pytest
+import trio
+import trio.testing
 from attrs import define, evolve, fields
 from hypothesis import given
 from hypothesis import strategies as st
@@ -158,7 +160,12 @@ class Listening:
     def tell(self, packet, channel="node:node-b", secret="of all nodes", at_ms=1_000_000, by="node:node-b"):
         """As a node does that has this secret, at this time; `by` is the channel on which it really goes."""
         teller = Links(MemoryBus(MemoryHub()), "node-a", secret, StoppedClock(at_ms), ClusterSettings())
-        self.hub.spread(by if by != "node:node-b" else channel, teller._sealed(channel, packet))
+        packet = teller._sealed(channel, packet)
+        trio.run(self._spread, by if by != "node:node-b" else channel, packet, clock=trio.testing.MockClock())
+
+    async def _spread(self, channel, packet):
+        """On a Trio loop, as a bus does."""
+        self.hub.spread(channel, packet)
 
     def is_listening(self):
         """The next packet is heard."""

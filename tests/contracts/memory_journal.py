@@ -14,8 +14,8 @@ All state changes happen between two checkpoints, as those of one statement do.
 
 import contextlib
 import json
-import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from random import Random
 from typing import Any
 
 import trio
@@ -64,6 +64,7 @@ class MemoryStore:
     projections: dict[str, dict[tuple[str, ...], Mapping[str, Any]]] = Factory(dict)
     outbox: list[tuple[str, OutboxRow]] = Factory(list)
     keys: dict[tuple[str, str], tuple[str, KeyRow]] = Factory(dict)
+    dice: Random = Factory(Random)
 
     def apply(self, entries: Sequence[Entry]) -> frozenset[str]:
         landed = [entry for entry in entries if self._fits(entry)]
@@ -154,7 +155,9 @@ class MemoryJournal:
 
     async def create(self, actor_id: str, kind: str, mode: str, rules_version: int) -> Activation:
         await trio.sleep(self.latency_s)
-        self.store.actors.setdefault(actor_id, StoredActor(kind, mode, rules_version, secrets.token_hex(32)))
+        self.store.actors.setdefault(
+            actor_id, StoredActor(kind, mode, rules_version, f"{self.store.dice.getrandbits(256):064x}")
+        )
         return await self.activate(actor_id)
 
     async def activate(self, actor_id: str) -> Activation:

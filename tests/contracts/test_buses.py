@@ -9,6 +9,8 @@ from attrs import define
 from gameserver.cluster.ports import Bus
 from gameserver.persistence.bridge import open_bridge
 from gameserver.persistence.embedded_valkey import EmbeddedValkey
+from tests.cluster.cluster_machine import Gate
+from tests.cluster.cluster_redis import FaultyBus, FaultyHub
 from tests.contracts.bus_contract import Availability, BusContract, Listener, World
 from tests.contracts.memory_bus import MemoryBus, MemoryHub
 from tests.integration.redis_bus_world import BusNode
@@ -32,6 +34,19 @@ class MemoryWorld:
 
 
 @define
+class ClusterWorld(MemoryWorld):
+    """The same, as the nodes of tests/cluster/ and of the simulation reach it."""
+
+    hub: FaultyHub
+
+    async def bus(self, subscriptions: Mapping[str, Listener]) -> Bus:
+        bus = FaultyBus(self.hub, f"node-{len(self.hub.buses)}", Gate())
+        for channel, listener in subscriptions.items():
+            bus.subscribe(channel, listener)
+        return bus
+
+
+@define
 class RedisWorld:
     node: BusNode
     server: EmbeddedValkey
@@ -50,6 +65,12 @@ class TestMemoryBus(BusContract):
     @pytest.fixture
     def world(self) -> World:
         return MemoryWorld(MemoryHub())
+
+
+class TestFaultyBus(BusContract):
+    @pytest.fixture
+    def world(self) -> World:
+        return ClusterWorld(FaultyHub())
 
 
 class TestRedisBus(BusContract):

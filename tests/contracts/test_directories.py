@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from gameserver.config import ClusterSettings
 from gameserver.errors import DirectoryAway
 from gameserver.persistence.embedded_valkey import EmbeddedValkey
 from gameserver.persistence.redis_directory import RedisDirectory
+from tests.cluster.cluster_machine import Gate
+from tests.cluster.cluster_redis import GatedDirectory
 from tests.contracts.memory_directory import Board, MemoryDirectory
 from tests.integration.redis_world import opened_store
 
@@ -59,7 +62,7 @@ async def opened_redis(url: str, server: EmbeddedValkey) -> AsyncIterator[World]
             )
 
 
-@pytest.fixture(params=["redis", "memory"])
+@pytest.fixture(params=["redis", "memory", "gated"])
 async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
     if request.param == "redis":
         url, server = request.getfixturevalue("redis_url"), request.getfixturevalue("embedded_valkey")
@@ -67,9 +70,10 @@ async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
             yield opened
         return
     board = Board()
+    kind = MemoryDirectory if request.param == "memory" else partial(GatedDirectory, gate=Gate())
     yield World(
-        MemoryDirectory(board, SETTINGS),
-        MemoryDirectory(board, SETTINGS),
+        kind(board, SETTINGS),
+        kind(board, SETTINGS),
         board.wipe,
         lambda: setattr(board, "away", True),
         lambda: setattr(board, "away", False),

@@ -15,6 +15,8 @@ from gameserver.persistence.bridge import open_bridge
 from gameserver.persistence.postgres import Postgres, open_postgres
 from gameserver.persistence.postgres_journal import open_postgres_journal
 from gameserver.persistence.postgres_leases import open_postgres_leases
+from tests.cluster.cluster_machine import Gate
+from tests.cluster.cluster_storage import ClusterStore, LeasedJournal, LiveLeases, MemoryLeases, StorageOfNode
 from tests.contracts.journal_contract import JournalContract, World, created, entry
 from tests.contracts.memory_journal import MemoryJournal, MemoryStore
 
@@ -40,6 +42,20 @@ class MemoryWorld:
         return list(self.store.projections.get(name, {}).values())
 
 
+class ClusterWorld(MemoryWorld):
+    """The same, as the nodes of tests/cluster/ and of the simulation reach it."""
+
+    store: ClusterStore
+
+    def __init__(self) -> None:
+        self.store = ClusterStore(live=LiveLeases())
+
+    async def journal(self, name: str) -> MemoryJournal:
+        storage = StorageOfNode(Gate())
+        lease, _ = await MemoryLeases(self.store, storage, lease_ms=60_000).register(name)
+        return LeasedJournal(self.store, name, storage, lambda: lease)
+
+
 class PostgresWorld:
     def __init__(self, postgres: Postgres, resources: AsyncExitStack) -> None:
         self.postgres, self.resources = postgres, resources
@@ -62,6 +78,12 @@ class TestMemoryJournal(JournalContract):
     @pytest.fixture
     def world(self) -> World:
         return MemoryWorld()
+
+
+class TestLeasedJournal(JournalContract):
+    @pytest.fixture
+    def world(self) -> World:
+        return ClusterWorld()
 
 
 class TestPostgresJournal(JournalContract):

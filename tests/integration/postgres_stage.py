@@ -1,13 +1,8 @@
-"""What tests of the journal on a real PostgreSQL need: nodes, strangers' locks, a connection that can be cut."""
+"""What tests of the journal on a real PostgreSQL need: nodes, strangers' locks, appends that wait."""
 
-import contextlib
-import os
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, quote, urlsplit
 
 import asyncpg
 import trio
@@ -23,7 +18,6 @@ from gameserver.persistence.postgres_leases import open_postgres_leases
 LONG_MS = 10_000
 WAITING = "(SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tests' AND wait_event_type = 'Lock')"
 COMMITS_ENDED = "NOT EXISTS (SELECT FROM pg_stat_activity WHERE query LIKE '-- What one commit%' AND state = 'active')"
-SOCKET = ".s.PGSQL.5432"
 
 
 class Node:
@@ -66,38 +60,6 @@ async def until(postgres: Postgres, condition: str) -> None:
 async def statements_wait(postgres: Postgres, count: int) -> None:
     """Until so many statements of ours wait for a lock."""
     await until(postgres, f"{WAITING} >= {count}")
-
-
-@asynccontextmanager
-async def proxy(url: str) -> AsyncIterator[tuple[str, trio.Event]]:
-    """A way to the server that can be cut: the client loses its connection, the server does not notice."""
-    parts = urlsplit(url)
-    target = f"{parse_qs(parts.query)['host'][0]}/{SOCKET}"
-    cut = trio.Event()
-
-    async def pump(source: trio.SocketStream, sink: trio.SocketStream) -> None:
-        with contextlib.suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            async for data in source:
-                await sink.send_all(data)
-
-    async def serve(client: trio.SocketStream) -> None:
-        server = await trio.open_unix_socket(target)
-        async with server, client, trio.open_nursery() as nursery:
-            nursery.start_soon(pump, client, server)
-            nursery.start_soon(pump, server, client)
-            await cut.wait()
-            await client.aclose()
-            await trio.sleep_forever()
-
-    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
-        path = Path(folder, SOCKET)
-        listener = trio.socket.socket(trio.socket.AF_UNIX)
-        await listener.bind(os.fspath(path))
-        listener.listen()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(trio.serve_listeners, serve, [trio.SocketListener(listener)])
-            yield parts._replace(query=f"host={quote(folder, safe='')}").geturl(), cut
-            nursery.cancel_scope.cancel()
 
 
 class Appending:

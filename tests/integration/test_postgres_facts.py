@@ -82,12 +82,13 @@ async def test_an_actor_is_where_a_live_lease_says(world: World) -> None:
     }
     for actor_id, (owner, incarnation, last_seq) in owners.items():
         await world.postgres.fetch(ACTOR, actor_id, last_seq, owner, incarnation)
+    await world.postgres.fetch("UPDATE actors SET wake_at_ms = 10 WHERE id = $1", left)
     found = await world.facts.whereabouts([*owners, new_id(), "no uuid", owned.upper(), owned])
     assert sorted(found, key=lambda each: -each.last_seq) == [
         Whereabouts(owned, "alive", 7),
         Whereabouts(orphaned, None, 5),
         Whereabouts(forgotten, None, 4),
-        Whereabouts(left, None, 3),
+        Whereabouts(left, None, 3, has_timer=True),
         Whereabouts(released, None, 0),
     ]
     assert await world.facts.whereabouts([]) == []

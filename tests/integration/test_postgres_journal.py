@@ -4,8 +4,6 @@ What is held up on purpose: a row of `battle_scores` that a stranger's transacti
 *after* it has locked its actor; a lock on the whole table keeps it waiting *before* that.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from urllib.parse import urlsplit
 
 import pytest
@@ -24,17 +22,13 @@ from tests.integration.postgres_stage import (
     Appending,
     Node,
     holding_score,
-    proxy,
     statements_wait,
     transaction,
     until,
 )
+from tests.integration.relay import opened_relay
 
-
-@pytest.fixture
-async def node() -> AsyncIterator[Node]:
-    async with AsyncExitStack() as resources:
-        yield Node(await resources.enter_async_context(open_bridge()), resources)
+SLEEPING = "(SELECT count(*) FROM pg_stat_activity WHERE application_name = 'tests' AND wait_event = 'PgSleep')"
 
 
 async def test_a_row_that_is_being_taken_counts_as_taken(node: Node, database: str) -> None:
@@ -95,13 +89,13 @@ async def test_a_second_taker_that_waited_sees_the_first_one(node: Node, databas
 async def test_a_lost_commit_that_holds_the_row_lands_before_activation(node: Node, database: str) -> None:
     """The connection is cut in mid-commit; the statement lives on, and activation waits it out."""
     near, postgres = await node.journal(database, "node-b")
-    async with proxy(database) as (url, cut), trio.open_nursery() as nursery:
-        journal, _ = await node.journal(url)
+    async with opened_relay(database) as relay, trio.open_nursery() as nursery:
+        journal, _ = await node.journal(relay.url)
         actor = await created(journal)
         async with transaction(node.bridge, database, holding_score(actor)):
             append = Appending(nursery, journal, [entry(actor, 1, projections=[score(actor, 7)])])
             await statements_wait(postgres, 1)
-            cut.set()
+            relay.cut()
             await append.ended()
             assert isinstance(append.error, OutcomeUnknown)
             await postgres.fetch("DELETE FROM nodes WHERE name = 'node-a'")
@@ -121,14 +115,14 @@ async def test_a_lost_commit_that_holds_the_row_lands_before_activation(node: No
 
 async def test_a_lost_commit_that_comes_after_activation_is_fenced(node: Node, database: str) -> None:
     near, postgres = await node.journal(database, "node-b")
-    async with proxy(database) as (url, cut), trio.open_nursery() as nursery:
-        journal, _ = await node.journal(url)
+    async with opened_relay(database) as relay, trio.open_nursery() as nursery:
+        journal, _ = await node.journal(relay.url)
         warm, actor = await created(journal), await created(journal)
         await journal.append([entry(warm, 1, outbox=[OutboxRow("warm", 1, {})])])  # prepared: next time it is just run
         async with transaction(node.bridge, database, "LOCK TABLE battle_scores IN ACCESS EXCLUSIVE MODE"):
             append = Appending(nursery, journal, [entry(actor, 1, projections=[score(actor, 7)])])
             await statements_wait(postgres, 1)
-            cut.set()
+            relay.cut()
             await append.ended()
             assert isinstance(append.error, OutcomeUnknown)
             await postgres.fetch("DELETE FROM nodes WHERE name = 'node-a'")
@@ -193,6 +187,21 @@ async def test_postgres_restarted(node: Node, database: str, embedded_postgres: 
     assert [row.seq for row in (await journal.load(actor.actor_id)).rows][:1] == [1]
 
 
+async def test_slow_queries_do_not_hold_up_an_activation(node: Node, database: str) -> None:
+    journal, postgres = await node.journal(database)
+    _, beside = await node.journal(database, "node-b")
+    actor = await created(journal)
+    async with trio.open_nursery() as nursery:
+        for _ in range(2 * postgres.settings.pool_size):
+            nursery.start_soon(postgres.fetch, "SELECT pg_sleep(4)")
+        await until(beside, f"{SLEEPING} = {postgres.settings.pool_size}")
+        with trio.fail_after(1):
+            again = await journal.activate(actor.actor_id)
+            await journal.load(actor.actor_id)
+        assert again.epoch == actor.epoch + 1
+        nursery.cancel_scope.cancel()
+
+
 async def test_no_server() -> None:
     settings = PostgresSettings(url="postgresql://nobody@/none?host=/nowhere", connect_deadline_ms=200)
     async with open_bridge() as bridge:
@@ -210,10 +219,10 @@ async def test_a_database_that_does_not_let_us_in(database: str) -> None:
 
 
 async def test_the_server_away_means_nothing_was_sent(node: Node, database: str) -> None:
-    async with proxy(database) as (url, cut):
-        journal, _ = await node.journal(url, connect_deadline_ms=300)
+    async with opened_relay(database) as relay:
+        journal, _ = await node.journal(relay.url, connect_deadline_ms=300)
         actor = await created(journal)
-        cut.set()
+        relay.cut()
         with pytest.raises(StorageUnavailable):
             await journal.append([entry(actor, 1)])
         with pytest.raises(StorageUnavailable):

@@ -8,7 +8,7 @@ import pytest
 
 from gameserver.actors.ports import Snapshot
 from gameserver.config import PostgresSettings
-from gameserver.errors import LeaseLost
+from gameserver.errors import LeaseLost, StorageUnavailable
 from gameserver.ids import new_id
 from gameserver.persistence.bridge import open_bridge
 from gameserver.persistence.postgres import Postgres, open_postgres
@@ -16,6 +16,7 @@ from gameserver.persistence.postgres_journal import open_postgres_journal
 from gameserver.persistence.postgres_leases import open_postgres_leases
 from gameserver.persistence.postgres_retention import PostgresRetention
 from tests.contracts.journal_contract import created, entry, key_row
+from tests.integration.relay import opened_relay
 
 
 @pytest.fixture
@@ -36,6 +37,24 @@ async def test_a_lease_is_held_until_a_new_incarnation_comes(postgres: Postgres)
         assert (await leases.renew(new)).held
         await leases.resign(new)
         assert not (await leases.renew(new)).held
+
+
+async def test_a_registration_without_an_answer_is_tried_again_under_the_same_incarnation(database: str) -> None:
+    """PostgreSQL may come to the first one last: it must not depose what the node holds by then."""
+    async with opened_relay(database) as relay, open_bridge() as bridge:
+        settings = PostgresSettings(url=relay.url, lease_deadline_ms=300)
+        async with (
+            open_postgres(bridge, settings, "tests", 5_000) as opened,
+            open_postgres_leases(opened, lease_ms=60_000) as leases,
+        ):
+            first, _ = await leases.register("node-a")
+            relay.mute(b"")
+            with pytest.raises(StorageUnavailable):
+                await leases.register("node-a")
+            second, renewal = await leases.register("node-a")
+            assert renewal.held
+            assert second.incarnation != first.incarnation
+            assert relay.heard(second.incarnation.encode()) == 2
 
 
 async def test_postgresqls_clock(postgres: Postgres) -> None:

@@ -37,6 +37,8 @@ def apply(state: Any, event: Any) -> None:
 def hang(where: str, here: str) -> None:
     while where == here:
         pass
+    if where == f"{here}, in C":  # which nothing interrupts
+        sum(range(10**12))
 
 
 rules = evolve(

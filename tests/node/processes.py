@@ -5,7 +5,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -125,6 +126,18 @@ def descendants(pid: int) -> list[int]:
     return found[1:]
 
 
+@contextmanager
+def frozen(*pids: int) -> Iterator[None]:
+    """Processes of the test's own, which do nothing for the length of the block."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
 async def until_gone(pids: Sequence[int]) -> None:
     def is_gone(pid: int) -> bool:
         try:
@@ -141,4 +154,4 @@ async def until_clock(at_ms: int) -> None:
     await trio.sleep(max(0, at_ms / 1_000 - time.time()) + 0.05)
 
 
-__all__ = ["NodeProcess", "Process", "World", "descendants", "environment_of", "until_clock", "until_gone"]
+__all__ = ["NodeProcess", "Process", "World", "descendants", "environment_of", "frozen", "until_clock", "until_gone"]

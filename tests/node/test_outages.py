@@ -9,12 +9,24 @@ import redis
 import trio
 
 from gameserver.errors import Refused
+from tests.node.cluster import check_only_retryable
 from tests.node.fighters import Fighter, check_nothing_lost, until_fought
 from tests.node.modes import TIRELESS
+from tests.node.processes import descendants, frozen
 from tests.node.running import NodeThread
 from tests.node.world import Duel, Witness, World, eventually, request, world_of
 
 UNHURRIED = {"messages_per_second": 0}
+SHORT_LEASE = {"lease_ms": 800, "lease_renew_ms": 200}
+QUICK = {"commit_deadline_ms": 500, "query_deadline_ms": 500, "connect_deadline_ms": 500, "lease_deadline_ms": 300}
+AT_ONCE_S = 0.4
+"""Less than any of these deadlines."""
+
+DISK_FULL = """
+CREATE FUNCTION disk_full() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full';
+END $$
+"""
 
 
 @asynccontextmanager
@@ -130,9 +142,7 @@ async def is_felt(world: World, fighters: list[Fighter]) -> bool:
 async def test_without_postgres_for_longer_than_the_lease_the_node_says_that_it_is_not_ready_and_recovers(
     node_settings, embedded_postgres
 ):
-    leases = {"lease_ms": 800, "lease_renew_ms": 200}
-    quick = {"commit_deadline_ms": 500, "query_deadline_ms": 500, "connect_deadline_ms": 500}
-    with NodeThread(node_settings(node=leases, postgres=quick), [TIRELESS]) as running:
+    with NodeThread(node_settings(node=SHORT_LEASE, postgres=QUICK), [TIRELESS]) as running:
         async with world_of(running) as world:
             duel = await world.duel(mode="tireless")
             async with world.connected(duel.attackers[0]) as player:
@@ -154,6 +164,44 @@ async def test_without_postgres_for_longer_than_the_lease_the_node_says_that_it_
 
 async def is_ready(running: NodeThread) -> bool:
     return not await readiness(running)
+
+
+async def test_a_postgres_that_hangs_is_told_of_at_once_and_play_goes_on_by_itself(node_settings, embedded_postgres):
+    with NodeThread(node_settings(node=SHORT_LEASE, postgres=QUICK, websocket=UNHURRIED), [TIRELESS]) as running:
+        async with world_of(running) as world:
+            duel = await world.duel(mode="tireless", each=2)
+            async with fighting(world, duel) as fighters:
+                with frozen(embedded_postgres.pid, *descendants(embedded_postgres.pid)):
+                    await eventually(lambda: readiness(running), "the node is not ready")
+                    async with world.connected(duel.attackers[0]) as player:
+                        with trio.fail_after(AT_ONCE_S), pytest.raises(Refused, match="storage_unavailable"):
+                            await player.attack(duel.battle_id)
+                await until_fought(fighters, 20)
+            check_only_retryable(fighters)
+            await check_nothing_lost(world, fighters)
+
+
+async def test_a_full_disk_is_told_of_at_once_and_play_goes_on_by_itself(node_settings):
+    """The node keeps its lease, and its battles in memory until their commits fail."""
+    with NodeThread(node_settings(postgres=QUICK, websocket=UNHURRIED), [TIRELESS]) as running:
+        async with world_of(running) as world:
+            duel = await world.duel(mode="tireless", each=2)
+            async with fighting(world, duel) as fighters:
+                await world.rows(DISK_FULL)
+                await world.rows("CREATE TRIGGER disk_full BEFORE INSERT ON journal EXECUTE FUNCTION disk_full()")
+                await eventually(lambda: gave_up(world), "a commit was given up")
+                async with world.connected(duel.attackers[0]) as player:
+                    with trio.fail_after(AT_ONCE_S), pytest.raises(Refused, match="storage_unavailable"):
+                        await player.attack(duel.battle_id)
+                assert await is_ready(running)
+                await world.rows("DROP TRIGGER disk_full ON journal")
+                await until_fought(fighters, 20)
+            check_only_retryable(fighters)
+            await check_nothing_lost(world, fighters)
+
+
+async def gave_up(world: World) -> bool:
+    return (await world.stats())["commits"]["unavailable"] > 0
 
 
 async def test_a_node_that_lost_its_lease_drops_its_actors_registers_anew_and_plays_on(node_settings):

@@ -10,9 +10,11 @@ import pytest
 from attrs import evolve
 
 from gameserver.banner import banner
+from gameserver.client.errors import Disconnected
 from gameserver.config import Settings, load_settings
+from gameserver.errors import Refused
 from gameserver.node_process import NodeProcess, numbered
-from tests.node import modes
+from tests.node import hung_modes, modes
 from tests.node.processes import Process, descendants, until_gone
 from tests.node.world import World, eventually, opened, request
 
@@ -140,6 +142,27 @@ async def test_a_node_that_dies_is_started_again_and_the_other_one_stays_as_it_i
         after = nodes_of(game)
         assert after["node-0"] == before["node-0"]
         assert after["node-1"] != before["node-1"]
+        assert await game.terminated() == 0
+
+
+async def test_a_node_whose_rules_hang_where_nothing_interrupts_them_is_killed_and_started_again(tmp_path):
+    settings = settings_in(tmp_path / "game")
+    settings = evolve(settings, node=evolve(settings.node, hang_limit_ms=2_000))
+    (node,) = two_nodes(settings)[:1]
+    with Process((*UP, "--nodes", "1", "--rules", hung_modes.__file__), settings, tmp_path) as game:
+        await game.says(GREETING)
+        before = nodes_of(game)
+        async with opened(ports_of(node), "", settings.admin.token) as world:
+            duel = await world.duel(mode="hanging")
+            async with world.connected(duel.attackers[0]) as player:
+                with pytest.raises((Disconnected, Refused)):
+                    await player.command("battle:hang", {"battleId": duel.battle_id, "where": "decide, in C"})
+            await game.says("node-0 hangs: no sign of life for 2 s; killing it")
+            await until_gone(list(before.values()))
+            await until_ready(node)
+            async with world.connected(duel.attackers[0]) as player:
+                await player.attack(duel.battle_id)
+        assert nodes_of(game).keys() == before.keys()
         assert await game.terminated() == 0
 
 
