@@ -8,23 +8,23 @@ not be run, and it says why.
 
 import argparse
 import os
-import resource
 import sys
 from collections.abc import Sequence
-from typing import Final
 
 import trio
 from attrs import frozen
 
 from gameserver.client.errors import unwrapped
 from gameserver.config import Settings, load_settings
-from gameserver.errors import GameServerError, StartError
+from gameserver.errors import StartError
 from gameserver.persistence.embedded_running import running_postgres_url
+from loadtest.exit_codes import EXIT_FAULTS, exit_code
 from loadtest.http_pool import HttpPool
 from loadtest.journal_reading import check_journal, knows_player, read_journal
 from loadtest.limits import GROUP_LEAST, HTTP_CONNECTIONS, HTTP_DEADLINE_MS, LEAST_ACTION_EVERY_S
 from loadtest.meter import Mark, Meter
 from loadtest.nodes import DEFAULT_URL, Addresses, admin_of, find_nodes
+from loadtest.open_files import allow_open_files
 from loadtest.population import Population
 from loadtest.progress import end_line, show
 from loadtest.proof import prove
@@ -32,10 +32,6 @@ from loadtest.recording import Recording
 from loadtest.report import load_report, proof_report, spread_report
 from loadtest.scenario import Scenario
 from loadtest.seating import Seating
-
-EXIT_FAULTS: Final = 1
-EXIT_CANNOT_RUN: Final = 2
-FILES_BESIDES: Final = 100
 
 
 @frozen
@@ -51,27 +47,14 @@ class Run:
 
 def main(argv: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(argv)
-    code = EXIT_CANNOT_RUN
-    try:
-        code = _run(options)
-    except* GameServerError as errors:
-        print(f"loadtest: {_first(errors)}", file=sys.stderr)
-    except* KeyboardInterrupt:
-        end_line()
-        print("loadtest: interrupted; without its end there is nothing to prove", file=sys.stderr)
-    return code
-
-
-def _first(error: BaseException) -> BaseException:
-    """Many players run into the same trouble at once; one of them tells it for all."""
-    return _first(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+    return exit_code("loadtest", lambda: _run(options))
 
 
 def _run(options: argparse.Namespace) -> int:
     half = options.players // options.battles // 2
     if half < GROUP_LEAST:
         raise StartError(f"{options.players} players are too few for {options.battles} battles at a time")
-    _allow_open_files(options.players)
+    allow_open_files(options.players)
     settings = load_settings(os.environ)
     addresses = trio.run(find_nodes, options.url, admin_of(settings, options.admin_url, options.url))
     database_url = "" if options.no_proof else _database_url(options, settings)
@@ -103,7 +86,7 @@ async def _load(options: argparse.Namespace, addresses: Addresses, half: int) ->
             nursery.start_soon(show, meter)
             nursery.start_soon(meter.probe_lag)
             population = Population(http, meter)
-            crews = await population.make(options.battles, half, options.seconds, HTTP_CONNECTIONS)
+            crews = await population.make(options.battles, half * 2, options.seconds, HTTP_CONNECTIONS)
             urls, seconds, action_every = addresses.websocket, options.seconds, options.action_every
             scenario = Scenario(population, recording, meter, urls, seconds, action_every)
             await scenario.run(crews)
@@ -124,14 +107,6 @@ def _database_url(options: argparse.Namespace, settings: Settings) -> str:
         )
     check_journal(url)
     return str(url)
-
-
-def _allow_open_files(players: int) -> None:
-    needed = players + FILES_BESIDES
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if most != resource.RLIM_INFINITY and most < needed:
-        raise StartError(f"{players} players need {needed} open files, and the limit is {most} (ulimit -n)")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (needed if most == resource.RLIM_INFINITY else most, most))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -26,12 +26,12 @@ PLAYER: Final = "SELECT true FROM players WHERE id = $1::uuid"
 
 def check_journal(url: str) -> None:
     """Raises StartError if there is no journal of ours at `url`."""
-    asyncio.run(_ask(url, "SELECT 1 FROM journal LIMIT 1"))
+    asyncio.run(ask(url, "SELECT 1 FROM journal LIMIT 1"))
 
 
 def knows_player(url: str, player_id: str) -> bool:
     """Whether the game whose player this is keeps its journal at `url`. Raises StartError."""
-    return bool(asyncio.run(_ask(url, PLAYER, player_id)))
+    return bool(asyncio.run(ask(url, PLAYER, player_id)))
 
 
 def read_journal(url: str, battle_ids: Iterable[str]) -> tuple[dict[str, Battle], list[Score]]:
@@ -39,7 +39,7 @@ def read_journal(url: str, battle_ids: Iterable[str]) -> tuple[dict[str, Battle]
     return asyncio.run(_read(url, sorted(battle_ids)))
 
 
-async def _ask(url: str, query: str, *args: object) -> Sequence[Any]:
+async def ask(url: str, query: str, *args: object) -> Sequence[Any]:
     connection = await _connect(url)
     try:
         return await connection.fetch(query, *args)

@@ -11,26 +11,26 @@ HTTP_CONNECTIONS: Final = 16
 CONNECTING_AT_ONCE: Final = 64
 
 HTTP_DEADLINE_MS: Final = 15_000
-COMMAND_DEADLINE_MS: Final = 10_000
 CONNECT_DEADLINE_MS: Final = 20_000
+FIRST_CONNECTION_MS: Final = 120_000
+"""Thousands come at once, and wait for their turn."""
+TRY_DEADLINE_MS: Final = 5_000
+COMMAND_DEADLINE_MS: Final = 40_000
+"""For a command with all its repetitions, before it counts as unanswered. It outlasts the lease of a node that was
+killed many times over: until then nobody else may own its battles."""
+
+AWAY_LIMIT_MS: Final = 600_000
+"""A player who finds no node for this long plays no more."""
 
 TRIES: Final = 8
 """How often one request is repeated under its own key before it counts as failed, with longer and longer pauses."""
 
-COMMAND_TRIES: Final = 40
-"""The same for commands, before they count as unanswered. It outlasts the lease of a node that was killed: until then
-nobody else may own its battles."""
-
 RETRY_PAUSE_S: Final = 0.5
-RECONNECT_PAUSE_MAX_S: Final = 2.0
 
-AWAY_S: Final = 2.0
-"""A player who lost the own node looks so often whether it is back."""
+HOME_INTERVAL_S: Final = 5.0
+"""It is looked so often whether nodes that lost their players are back."""
 
 PROBE_DEADLINE_S: Final = 1.0
-
-FOLLOWED_WITHIN_S: Final = 5.0
-"""A player who joined gets the own joining within this time, or asks for it."""
 
 ROUND_LEAST_S: Final = 15.0
 """No battle of mode skirmish is shorter than this at an action every 4 s; so many rounds have to be prepared for."""

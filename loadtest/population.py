@@ -56,9 +56,9 @@ class Population:
     meter: Meter
     run_id: str = field(factory=lambda: f"{random.randrange(16**6):06x}")
 
-    async def make(self, crews: int, half: int, seconds: float, workers: int) -> list[Crew]:
-        """Crews of two times `half` players. Raises Refused, Unreachable."""
-        players = crews * half * 2
+    async def make(self, crews: int, size: int, seconds: float, workers: int) -> list[Crew]:
+        """Crews of `size` players. Raises Refused, Unreachable."""
+        players = crews * size
         pairs = min(SETS_LIMIT, max(1, ceil(seconds / ROUND_LEAST_S / 2)))
         self.meter.phase, self.meter.to_prepare = "registering", players * (1 + pairs)
         accounts: list[Account | None] = [None] * players
@@ -68,7 +68,7 @@ class Population:
 
         await _in_parallel(register, range(players), workers)
         registered = [account for account in accounts if account is not None]
-        teams = [registered[start : start + half * 2] for start in range(0, players, half * 2)]
+        teams = [registered[start : start + size] for start in range(0, players, size)]
         self.meter.phase = "grouping"
         made: list[Crew] = []
 

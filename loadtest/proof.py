@@ -2,7 +2,7 @@
 
 - The journal itself: each battle's events are numbered 1, 2, 3 … up to its `last_seq`.
 - Streams: who joined a battle was sent every event from the own joining to the battle's last one: in order, none lost,
-  none doubled, each with the bytes that the journal has.
+  none doubled, each with the bytes that the journal has; and so was each connection, for as long as it lasted.
 - Commands: an acknowledged ID has exactly one outcome, which is the event whose seq the player was told; a refused one
   has none; every event of play is the outcome of exactly one command; and nobody has an outcome unasked.
 - Scores: a battle that somebody won has exactly one score, that of its last event; no other battle has one.
@@ -113,6 +113,7 @@ def prove(recording: Recording, battles: Mapping[str, Battle], scores: Sequence[
     for battle in battles.values():
         _check_journal(battle, verdict)
         _check_streams(battle, recording, verdict)
+    _check_connections(recording, verdict)
     _check_commands(recording, battles, verdict)
     _check_scores(battles, scores, verdict)
     return verdict
@@ -157,6 +158,13 @@ def _faults_of(stream: Stream, first: int, battle: Battle) -> Iterator[str]:
             yield "event from nowhere"
         elif battle.checksums[seq - 1] != checksum:
             yield "event altered"
+
+
+def _check_connections(recording: Recording, verdict: Verdict) -> None:
+    for player_id, seen in recording.players.items():
+        if seen.out_of_step:
+            where = f"player {player_id}: {seen.out_of_step} times an event came again or was left out"
+            verdict.add("connection out of step", where)
 
 
 # -- commands ------------------------------------------------------------------------------------------------------

@@ -42,16 +42,24 @@ class Asked:
 
 @define
 class Seen:
-    """All that one player saw. `acknowledged` has the seq that the server gave; `refused` changed nothing, it said."""
+    """All that one player saw. `acknowledged` has the seq that the server gave; `refused` changed nothing, it said.
+
+    `streams` are what the player was handed. `out_of_step` counts what never shows in them: events that one connection
+    brought again or left out, which the client library drops, or asks for.
+    """
 
     streams: dict[str, Stream] = Factory(dict)
     acknowledged: list[tuple[Asked, int]] = Factory(list)
     refused: list[Asked] = Factory(list)
     highest: dict[int, int] = Factory(dict)
     """Instance → the highest number used under it."""
+    out_of_step: int = 0
 
     def stream(self, battle_id: str) -> Stream:
-        return self.streams.setdefault(battle_id, Stream())
+        stream = self.streams.get(battle_id)
+        if stream is None:  # asked for each event, so none is made in vain
+            stream = self.streams[battle_id] = Stream()
+        return stream
 
 
 @define

@@ -6,21 +6,23 @@
 """
 
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 import trio
 from attrs import define, field, frozen
 
 from gameserver.client.connection import Event
 from gameserver.errors import Refused, StartError
-from loadtest.limits import BATTLE_LIMIT_S, CONNECTING_AT_ONCE, QUIET_S, RETRY_PAUSE_S, SETTLE_LIMIT_S
+from loadtest.each import each
+from loadtest.handshake import answers
+from loadtest.limits import BATTLE_LIMIT_S, HOME_INTERVAL_S, QUIET_S, RETRY_PAUSE_S, SETTLE_LIMIT_S
 from loadtest.meter import Mark, Meter
 from loadtest.population import MODE, Crew, Population
 from loadtest.recording import Recording, Seen
-from loadtest.seating import Seat, Seating, seats_of
-from loadtest.simulated_player import Account, SimulatedPlayer, Unanswered
+from loadtest.seating import Seating, homes_of
+from loadtest.simulated_player import Account, SimulatedPlayer
 from loadtest.swarm import Swarm
 
 INITIATOR_JOINED_AT: Final = 2
@@ -65,8 +67,7 @@ class Scenario:
         self.seating = Seating()
         self._seconds, self._action_every_s = seconds, action_every_s
         self._fights: dict[str, Fight] = {}
-        self._swarm = Swarm()
-        self._connecting = trio.CapacityLimiter(CONNECTING_AT_ONCE)
+        self._swarm = Swarm(meter)
         self._ends_at = float("inf")
         self.begun: Mark | None = None
         self.ended: Mark | None = None
@@ -77,6 +78,8 @@ class Scenario:
             connections.start_soon(self._swarm.run)
             self._meter.phase = "connecting"
             squads = await self._prepare(crews, connections)
+            players = [player for squad in squads for player in squad.players]
+            connections.start_soon(_send_home, players)
             self._meter.phase = "fighting"
             self._ends_at = trio.current_time() + self._seconds
             self.begun = Mark.of(self._meter)
@@ -84,7 +87,7 @@ class Scenario:
                 nursery.start_soon(self._end_window)
                 for squad in squads:
                     nursery.start_soon(self._fight_on, squad)
-            await self._settle([player for squad in squads for player in squad.players])
+            await self._settle(players)
             connections.cancel_scope.cancel()
 
     async def _end_window(self) -> None:
@@ -107,28 +110,25 @@ class Scenario:
         async def gather(crew: Crew, fight: Fight) -> None:
             squads.append(await self._squad(crew, fight, connections))
 
-        await _each(create, [(crew,) for crew in crews])
+        await each(create, [(crew,) for crew in crews])
         self._urls = sorted({*self._urls, *self.seating.places.values()} - {""})
         if not self._urls:
             raise StartError("no WebSocket URL is known: the game names none; name one with --url ws://…")
-        await _each(gather, first)
+        await each(gather, first)
         return squads
 
     async def _squad(self, crew: Crew, fight: Fight, connections: trio.Nursery) -> Squad:
-        seats = seats_of(crew.number, len(crew.accounts), self._urls)
-        players = [self._player(account, seat) for account, seat in zip(crew.accounts, seats, strict=True)]
-        for player in players:
-            connections.start_soon(player.stay_connected, self._swarm, self._connecting)
-        for player in players:
-            await player.connected()
-        await players[fight.initiator].follow(fight.battle_id, INITIATOR_JOINED_AT, subscribed=False)
+        homes = homes_of(crew.number, len(crew.accounts), self._urls)
+        players = [self._player(account, urls) for account, urls in zip(crew.accounts, homes, strict=True)]
+        await each(connections.start, [(player.stay_connected,) for player in players])
+        await players[fight.initiator].watch(fight.battle_id, INITIATOR_JOINED_AT - 1)
         return Squad(crew, players, fight)
 
-    def _player(self, account: Account, seat: Seat) -> SimulatedPlayer:
+    def _player(self, account: Account, urls: Sequence[str]) -> SimulatedPlayer:
         seen = self._recording.players[account.player_id] = Seen()
-        self.seating.seated[seat.url] += 1
-        dice = random.Random(account.player_id)
-        return SimulatedPlayer(account, seat, seen, self._meter, self.seating, self._hear, dice)
+        self.seating.seated[urls[0]] += 1
+        dice, dial = random.Random(account.player_id), self._swarm.connect
+        return SimulatedPlayer(account, urls, seen, self._meter, self.seating, self._hear, dial, dice)
 
     def _hear(self, event: Event) -> None:
         fight = self._fights.get(event["payload"]["battleId"])
@@ -170,13 +170,13 @@ class Scenario:
             if following is None:
                 return
             fight = following
-            await squad.players[fight.initiator].follow(fight.battle_id, INITIATOR_JOINED_AT)
+            await squad.players[fight.initiator].watch(fight.battle_id, INITIATOR_JOINED_AT - 1)
 
     async def _fight(self, players: Sequence[SimulatedPlayer], fight: Fight) -> None:
         async with trio.open_nursery() as nursery:
             for place, player in enumerate(players):
                 if place != fight.initiator:
-                    nursery.start_soon(self._join, player, fight)
+                    nursery.start_soon(self._insist, player, fight, "battle:join")
         await self._insist(players[fight.initiator], fight, "battle:begin")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._look, players, fight)
@@ -191,22 +191,17 @@ class Scenario:
         self.seating.places[fight.battle_id] = battle["websocket_url"] or ""
         self.seating.count(fight.battle_id, [player.seat for player in players])
 
-    async def _join(self, player: SimulatedPlayer, fight: Fight) -> None:
-        joined_at = await self._insist(player, fight, "battle:join")
-        if joined_at is not None:
-            await player.follow(fight.battle_id, joined_at)
-
-    async def _insist(self, player: SimulatedPlayer, fight: Fight, event: str) -> int | None:
-        """Again after a guard's time has passed; None if the answer stays no."""
+    async def _insist(self, player: SimulatedPlayer, fight: Fight, event: str) -> None:
+        """Again after a guard's time has passed, unless the answer stays no."""
         while True:
             try:
-                return await player.command(fight.battle_id, event, trio.current_time())
-            except Unanswered:
-                return None
+                await player.command(fight.battle_id, event, trio.current_time())
             except Refused as refused:
                 if refused.retry_after_ms is None:
-                    return None
+                    return
                 await trio.sleep(refused.retry_after_ms / 1000)
+            else:
+                return
 
     async def _act(self, player: SimulatedPlayer, fight: Fight, mates: Sequence[SimulatedPlayer]) -> None:
         """Actions fall due on a fixed schedule: a slow answer delays the next one, and counts from when it was due."""
@@ -217,7 +212,7 @@ class Scenario:
                 return
             action = player.dice.choices(ACTIONS, WEIGHTS)[0]
             more = {"targetId": player.dice.choice(mates).account.player_id} if action == "battle:cheer" else {}
-            with suppress(Refused, Unanswered):
+            with suppress(Refused):
                 await player.command(fight.battle_id, action, due_at, **more)
             due_at += self._action_every_s
 
@@ -226,7 +221,7 @@ class Scenario:
     async def _settle(self, players: Sequence[SimulatedPlayer]) -> None:
         self._meter.phase = "settling"
         with trio.move_on_after(SETTLE_LIMIT_S):
-            while any(player.waits_for_more for player in players):  # noqa: ASYNC110 - it is as rare as it is long
+            while any(player.expects_events for player in players):  # noqa: ASYNC110 - it is as rare as it is long
                 await trio.sleep(RETRY_PAUSE_S)
             before = -1
             while before != self._meter.deliveries:
@@ -234,11 +229,15 @@ class Scenario:
                 await trio.sleep(QUIET_S)
 
 
-async def _each(work: Callable[..., Awaitable[None]], items: Sequence[tuple[Any, ...]]) -> None:
-    """All at the same time."""
-    async with trio.open_nursery() as nursery:
-        for item in items:
-            nursery.start_soon(work, *item)
+async def _send_home(players: Sequence[SimulatedPlayer]) -> None:
+    """Those who lost their own node go back there once it answers again, so that the play goes on crossing."""
+    while True:
+        await trio.sleep(HOME_INTERVAL_S)
+        away = [player for player in players if player.seat.away]
+        there = {url for url in {player.seat.home for player in away} if await answers(url)}
+        for player in away:
+            if player.seat.home in there:
+                player.go_home()
 
 
 def _mates(players: Sequence[SimulatedPlayer], place: int) -> list[SimulatedPlayer]:

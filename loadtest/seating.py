@@ -13,37 +13,23 @@ from attrs import Factory, define, frozen
 LEAST_SHARE: Final = 0.5
 
 
-@define
+@frozen
 class Seat:
-    """Where one player connects: at home, unless the connection there was lost; then at the next node, for a while."""
+    """Where one player sits: at home, unless the connection there was lost; then elsewhere, for a while."""
 
-    urls: Sequence[str]
-    home: int
-    at: int
-
-    @property
-    def url(self) -> str:
-        return self.urls[self.at]
-
-    @property
-    def home_url(self) -> str:
-        return self.urls[self.home]
+    home: str
+    url: str
 
     @property
     def away(self) -> bool:
-        return self.at != self.home
-
-    def move_on(self) -> None:
-        self.at = (self.at + 1) % len(self.urls)
-
-    def go_home(self) -> None:
-        self.at = self.home
+        return self.url != self.home
 
 
-def seats_of(crew: int, size: int, urls: Sequence[str]) -> list[Seat]:
-    """Seats for the players of a crew, spread evenly. Each crew starts at another node, so that what does not divide
-    evenly is evened out among the crews."""
-    return [Seat(urls, home, home) for home in ((crew + place) % len(urls) for place in range(size))]
+def homes_of(crew: int, size: int, urls: Sequence[str]) -> list[Sequence[str]]:
+    """The URLs for each player of a crew, the own one first, spread evenly. Each crew starts at another node, so that
+    what does not divide evenly is evened out among the crews."""
+    homes = ((crew + place) % len(urls) for place in range(size))
+    return [(*urls[home:], *urls[:home]) for home in homes]
 
 
 @define

@@ -12,7 +12,7 @@ import os
 import select
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Final
 
 import msgspec
@@ -22,7 +22,10 @@ from gameserver.client.connection import Connection, Event, connect
 from gameserver.client.errors import Disconnected
 from gameserver.client.limits import ConnectionLimits
 from gameserver.codec import decode
+from gameserver.errors import Refused
 from loadtest.handshake import open_websocket
+from loadtest.limits import CONNECTING_AT_ONCE
+from loadtest.meter import Meter
 
 RECEIVE_BYTES: Final = 65_536
 SOCKETS_AT_ONCE: Final = 128
@@ -36,14 +39,12 @@ TEXT, CLOSE, PING, PONG = 0x81, 0x88, 0x89, 0x8A
 """First bytes of final frames without extensions."""
 
 
-class SwarmPlayer(Connection):
-    """A player whose messages are handed in."""
-
-
 class Swarm:
     """`run` is the task that reads; `connect` as that of the client."""
 
-    def __init__(self) -> None:
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+        self._connecting = trio.CapacityLimiter(CONNECTING_AT_ONCE)
         self._epoll = select.epoll()
         self._wires: dict[int, Wire] = {}
 
@@ -59,28 +60,70 @@ class Swarm:
 
     @asynccontextmanager
     async def connect(
-        self, url: str, token: str, instance: int | None, *, on_event: Callable[[Event], None], limits: ConnectionLimits
+        self,
+        url: str,
+        token: str,
+        instance: int | None = None,
+        *,
+        on_event: Callable[[Event], None] | None = None,
+        limits: ConnectionLimits | None = None,
     ) -> AsyncIterator[Connection]:
-        """Raises Refused, Unreachable, Disconnected."""
-        if not url.startswith("ws:"):
-            async with connect(url, token, instance, on_event=on_event, limits=limits) as usual:
-                yield usual
-            return
+        """Counted; of many who come at once, some wait for their turn. Raises Refused, Unreachable, Disconnected."""
+        dial = self._connect if url.startswith("ws:") else connect
+        async with AsyncExitStack() as stack:
+            try:
+                async with self._connecting:
+                    opening = dial(url, token, instance, on_event=on_event, limits=limits)
+                    connection = await stack.enter_async_context(opening)
+            except Refused as refused:
+                self._meter.refusals[refused.code] += 1
+                raise
+            self._meter.reconnects += instance is not None
+            yield connection
+            if connection.lost is not None:
+                self._meter.closings[f"{connection.lost.code} {connection.lost.reason}"] += 1
+
+    @asynccontextmanager
+    async def _connect(
+        self,
+        url: str,
+        token: str,
+        instance: int | None,
+        *,
+        on_event: Callable[[Event], None] | None,
+        limits: ConnectionLimits | None,
+    ) -> AsyncIterator[Connection]:
+        limits = limits or ConnectionLimits()
         target = url if instance is None else f"{url}{'&' if '?' in url else '?'}instance={instance}"
         sock, first = await open_websocket(target, token, limits.connect_deadline_ms)
         wire = Wire(sock)
-        player = SwarmPlayer(wire, 0, on_event, limits)  # type: ignore[arg-type]  # it only sends through it
-        wire.begin(player)
+        connection = SwarmConnection(wire, on_event, limits, self._meter)
+        wire.begin(connection)
         self._wires[sock.fileno()] = wire
         self._epoll.register(sock.fileno(), select.EPOLLIN)
         try:
             wire.feed(first)
-            await player.greeted()
-            yield player
+            await connection.greeted()
+            yield connection
         finally:
             del self._wires[sock.fileno()]
             wire.close()
-            player.lose(Disconnected(NORMAL, "left"))
+            connection.lose(Disconnected(NORMAL, "left"))
+
+
+class SwarmConnection(Connection):
+    """A connection whose messages are handed in; what it is refused is counted."""
+
+    def __init__(
+        self, wire: "Wire", on_event: Callable[[Event], None] | None, limits: ConnectionLimits, meter: Meter
+    ) -> None:
+        super().__init__(wire, 0, on_event, limits)  # type: ignore[arg-type]  # it only sends through it
+        self._meter = meter
+
+    def take(self, message: Event) -> None:
+        if message["event"] == "error":
+            self._meter.refusals[message["payload"]["code"]] += 1
+        super().take(message)
 
 
 class Wire:
@@ -88,11 +131,11 @@ class Wire:
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        self._player: SwarmPlayer | None = None
+        self._connection: Connection | None = None
         self._waiting = b""
 
-    def begin(self, player: SwarmPlayer) -> None:
-        self._player = player
+    def begin(self, connection: Connection) -> None:
+        self._connection = connection
 
     def close(self) -> None:
         with suppress(OSError):
@@ -138,9 +181,9 @@ class Wire:
         self._waiting = data[at:]
 
     def _handle(self, kind: int, payload: bytes) -> None:
-        assert self._player is not None, "begun"
+        assert self._connection is not None, "begun"
         if kind == TEXT:
-            self._take(self._player, payload)
+            self._take(self._connection, payload)
         elif kind == PING:
             self._send(_masked(PONG, payload))
         elif kind == CLOSE:
@@ -149,17 +192,17 @@ class Wire:
         elif kind != PONG:
             self._end(PROTOCOL_ERROR, "a frame that our server never sends")
 
-    def _take(self, player: SwarmPlayer, payload: bytes) -> None:
+    def _take(self, connection: Connection, payload: bytes) -> None:
         try:
             message = decode(payload)
         except msgspec.DecodeError:
             self._end(PROTOCOL_ERROR, "a message that is no JSON")
         else:
-            player.take(message)
+            connection.take(message)
 
     def _end(self, code: int, reason: str) -> None:
-        assert self._player is not None, "begun"
-        self._player.lose(Disconnected(code, reason))
+        assert self._connection is not None, "begun"
+        self._connection.lose(Disconnected(code, reason))
 
 
 def _payload(data: bytes, at: int) -> tuple[int, int]:

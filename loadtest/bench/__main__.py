@@ -10,7 +10,6 @@ py-spy record -d 10 -o profile.svg -p PID (or py-spy top -p PID) with the proces
 
 import argparse
 import json
-import resource
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Final
 
 from attrs import asdict
 
-from gameserver.errors import GameServerError, StartError
+from gameserver.errors import GameServerError
 from gameserver.persistence.embedded_postgres import EmbeddedPostgres
 from gameserver.persistence.embedded_valkey import EmbeddedValkey
 from loadtest.bench.cluster import measure_crossing, measure_moderate
@@ -27,10 +26,10 @@ from loadtest.bench.measure import Load, Measured
 from loadtest.bench.sides import HALF, OUR_NODE, PEER_DURABLE, PEER_IN_MEMORY, Bench, say
 from loadtest.bench.table import table
 from loadtest.bench.tools import build_peer, build_wsload
+from loadtest.open_files import allow_open_files
 
 FOLDER: Final = Path(__file__).parents[2] / "build" / "bench"
 EXIT_FAILED: Final = 1
-FILES_BESIDES: Final = 200
 
 SELECTIONS: Final = {
     "all": ("ours", "memory", "durable", "crossing", "moderate"),
@@ -56,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> None:
     load = Load(options.battles * HALF * 2, options.warmup, options.seconds)
     selected = SELECTIONS[options.only]
-    _allow_open_files(load.connections)
+    allow_open_files(load.connections)
     FOLDER.mkdir(parents=True, exist_ok=True)
     wsload = build_wsload(FOLDER)
     peer = build_peer(FOLDER) if {"memory", "durable"} & set(selected) else []
@@ -92,14 +91,6 @@ def _write(runs: Sequence[Measured], load: Load, options: argparse.Namespace) ->
     (FOLDER / "result.md").write_text(result + "\n")
     print(result)
     say(f"written to {FOLDER}")
-
-
-def _allow_open_files(connections: int) -> None:
-    needed = connections + FILES_BESIDES
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if most != resource.RLIM_INFINITY and most < needed:
-        raise StartError(f"{connections} connections need {needed} open files, and the limit is {most} (ulimit -n)")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (needed if most == resource.RLIM_INFINITY else most, most))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -60,7 +60,7 @@ async def _prepare(urls: Sequence[str], battles: int, half: int) -> tuple[Sequen
     with unwrapped():
         async with HttpPool(urls, HTTP_CONNECTIONS, HTTP_DEADLINE_MS) as http:
             population = Population(http, Meter())
-            crews = await population.make(battles, half, 0, HTTP_CONNECTIONS)
+            crews = await population.make(battles, half * 2, 0, HTTP_CONNECTIONS)
             begun: list[Any] = [None] * len(crews)
 
             async def begin(place: int) -> None:

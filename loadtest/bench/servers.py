@@ -17,21 +17,13 @@ from attrs import frozen
 from gameserver.codec import decode
 from gameserver.errors import StartError
 from gameserver.node_process import is_ready
+from loadtest.node_environment import LOOPBACK, free_ports, node_environment
 
 START_DEADLINE_S: Final = 30.0
 STOP_DEADLINE_S: Final = 20.0
 POLL_S: Final = 0.05
 READ_TIMEOUT_S: Final = 5.0
-LOOPBACK: Final = "127.0.0.1"
 RULES: Final = Path(__file__).with_name("rules.py")
-
-LOOSE: Final = {
-    "GAMESERVER_WEBSOCKET_MESSAGES_PER_SECOND": "0",
-    "GAMESERVER_GUARDS_CREATION_INTERVAL_MS": "0",
-    "GAMESERVER_GUARDS_ATTACK_COOLDOWN_MS": "0",
-    "GAMESERVER_GUARDS_JOINS_PER_PERIOD": "1000",
-}
-"""A closed loop is a flood, and a thousand players set up in seconds are no usual ones. All else is as by default."""
 
 
 @frozen
@@ -63,20 +55,12 @@ def our_nodes(count: int, database_url: str, redis_url: str, folder: Path) -> It
 
 @contextlib.contextmanager
 def _our_node(number: int, database_url: str, redis_url: str, folder: Path, token: str) -> Iterator[OurNode]:
-    http, websocket, admin = _free_ports(3)
+    ports = free_ports(3)
+    http, websocket, admin = ports
     log = folder / f"node-{number}.log"
     environment = {
-        **_environment(),
-        **LOOSE,
-        "DATABASE_URL": database_url,
-        "REDIS_URL": redis_url,
-        "GAMESERVER_NODE_NAME": f"bench-{number}",
-        "GAMESERVER_NODE_DATA_DIR": str(folder),
+        **node_environment(f"bench-{number}", ports, database_url, redis_url, folder, token),
         "GAMESERVER_NODE_LOG_LEVEL": "warning",
-        "GAMESERVER_HTTP_PORT": str(http),
-        "GAMESERVER_WEBSOCKET_PORT": str(websocket),
-        "GAMESERVER_ADMIN_PORT": str(admin),
-        "GAMESERVER_ADMIN_TOKEN": token,
     }
     command = [sys.executable, "-m", "gameserver", "node", "--rules", str(RULES)]
     with _child(command, environment, log) as process:
@@ -107,7 +91,7 @@ def _in_sight(node: OurNode) -> int:
 @contextlib.contextmanager
 def peer(command: Sequence[str], database_url: str | None, folder: Path) -> Iterator[Peer]:
     """In memory, or with a commit per command if there is a database. Raises StartError."""
-    (port,) = _free_ports(1)
+    (port,) = free_ports(1)
     durable = ["--durable", "--postgres", database_url] if database_url else []
     whole = [*command, "--port", str(port), *durable]
     with _child(whole, dict(os.environ), folder / "peer.log") as process:
@@ -140,20 +124,7 @@ def _wait(process: "subprocess.Popen[bytes]", ready: Callable[[], bool], log: Pa
         time.sleep(POLL_S)
 
 
-def _environment() -> dict[str, str]:
-    """Ours, without any setting: they are to be those of the benchmark on every machine."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("GAMESERVER_") and name != "PORT"}
-
-
 def _answers(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, port), timeout=1):
         return True
     return False
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind((LOOPBACK, 0))
-        return [each.getsockname()[1] for each in sockets]

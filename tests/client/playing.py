@@ -22,8 +22,9 @@ class Longest:
         return most
 
 
-def player_of(game, *urls, token="good", dice=None, **limits):
-    return Player(urls or [ONE], token, limits=evolve(LIMITS, **limits), dial=game.dial, dice=dice or random.Random(5))
+def player_of(game, *urls, token="good", dice=None, on_event=None, **limits):
+    dice, limits = dice or random.Random(5), evolve(LIMITS, **limits)
+    return Player(urls or [ONE], token, limits=limits, dial=game.dial, dice=dice, on_event=on_event)
 
 
 async def read(player, number):

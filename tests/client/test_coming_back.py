@@ -51,6 +51,18 @@ async def test_pauses_are_spread_over_their_whole_length(game, autojump_clock):
     assert 0.17 < max(pauses) <= 0.2
 
 
+async def test_who_comes_back_has_caught_up_once_all_that_was_missed_has_come(game, autojump_clock):
+    async with player_of(game) as player:
+        await player.watch(B)
+        assert player.caught_up
+        game.wire.cut()
+        game.happen(B)
+        await wait_all_tasks_blocked()
+        assert not player.caught_up
+        assert await read(player, 1) == attacks(1)
+        assert player.caught_up
+
+
 async def test_the_next_address_is_tried_when_one_does_not_answer(game, autojump_clock):
     game.up = {TWO, THREE}
     async with player_of(game, ONE, TWO, THREE) as player:

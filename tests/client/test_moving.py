@@ -9,7 +9,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from gameserver.errors import Refused
 from tests.client.fake_game import ONE, THREE, TWO, FakeGame
-from tests.client.test_player import B, Longest, attacks, player_of, read
+from tests.client.test_player import B, attacks, player_of, read
 
 BATTLES = ("b1", "b2", "b3")
 
@@ -24,13 +24,13 @@ def migrate(wire, **payload):
 
 
 async def test_who_is_told_to_migrate_has_the_new_connection_before_the_old_one_is_left(game, autojump_clock):
-    async with player_of(game, ONE, dice=Longest()) as player:
+    async with player_of(game, ONE) as player:
         await player.watch(B)
         game.happen(B)
         migrate(game.wire, url=TWO, delayMs=1_000)
-        await trio.sleep(1.4)
+        await trio.sleep(0.99)
         assert player.url == ONE
-        await trio.sleep(0.2)
+        await trio.sleep(0.02)
         assert player.url == TWO
         assert [wire.url for wire in game.wires] == [ONE, TWO]
         assert [wire.url for wire in game.open_wires] == [TWO]

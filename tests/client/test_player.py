@@ -11,7 +11,6 @@ from gameserver.errors import Refused
 from tests.client.fake_game import ONE
 from tests.client.playing import LIMITS, B, Longest, attacks, player_of, read
 
-
 # -- events ------------------------------------------------------------------------------------------------------------
 
 
@@ -83,13 +82,60 @@ async def test_whoever_reads_slowly_gets_everything_in_the_end_and_no_more_waits
         assert await read(player, 37) == attacks(*range(4, 41))
 
 
+async def test_who_wants_each_event_at_once_gets_it_before_the_answer_that_follows_it(game, autojump_clock):
+    heard = []
+    async with player_of(game, on_event=heard.append, events=2) as player:
+        await player.watch(B)
+        for seq in range(1, 6):
+            assert await player.attack(B) == {"seq": seq}
+            assert [event["seq"] for event in heard] == list(range(1, seq + 1))
+        game.wire.cut()
+        game.happen(B)
+        await player.ping()
+        await wait_all_tasks_blocked()
+        assert [event["seq"] for event in heard] == list(range(1, 7))
+    assert [event async for event in player.events()] == []
+
+
+async def test_a_server_that_repeats_or_omits_an_event_is_found_out_though_the_program_never_notices(
+    game, autojump_clock
+):
+    async with player_of(game) as player:
+        await player.watch(B)
+        game.happen(B)
+        game.wire.say(**game.battles[B].events[0])
+        game.happen(B)
+        await wait_all_tasks_blocked()
+        assert player.out_of_step == 1
+        game.wire.positions[B] += 1
+        for _ in range(3):
+            game.happen(B)
+        assert await read(player, 5) == attacks(1, 2, 3, 4, 5)
+        assert player.out_of_step == 2
+
+
+async def test_neither_another_connection_nor_asking_again_is_out_of_step(game, autojump_clock):
+    async with player_of(game) as player:
+        await player.watch(B)
+        for number in range(1, 10):
+            game.happen(B)
+            if number % 3 == 0:
+                game.wire.cut(lost=1)
+            await player.watch(B, after=number - 1)
+        assert await read(player, 9) == attacks(*range(1, 10))
+        assert player.out_of_step == 0
+
+
 async def test_a_battle_that_is_over_is_not_asked_for_again(game, autojump_clock):
     async with player_of(game) as player:
         await player.watch(B)
         game.happen(B, "battle:finished")
-        for side in ("attacker", "defender"):
-            game.happen(B, "battle:settled", intentionId=f"close:{side}")
-        await read(player, 3)
+        game.happen(B, "battle:settled", intentionId="close:attacker")
+        await read(player, 2)
+        assert player.expects_events
+        game.happen(B, "battle:settled", intentionId="close:defender")
+        await read(player, 1)
+        assert not player.expects_events
         game.heard.clear()
         game.wire.cut()
         await player.ping()
@@ -180,6 +226,17 @@ async def test_a_command_that_was_not_answered_within_its_deadline_can_be_repeat
         assert caught.value.command_id == 1
         game.refusals.clear()
         assert await player.command("battle:attack", {"battleId": B}, command_id=1) == {"seq": 1}
+
+
+async def test_a_program_that_keeps_a_record_knows_the_id_before_it_asks(game, autojump_clock):
+    async with player_of(game) as player:
+        await player.attack(B)
+        number = player.next_id()
+        assert number == player.last_id == 2
+        game.unanswered = 1
+        assert await player.command("battle:attack", {"battleId": B}, command_id=number) == {"seq": 2}
+        await player.attack(B)
+        assert sorted(game.battles[B].outcomes) == [1, 2, 3]
 
 
 async def test_a_command_that_was_never_sent_says_so(game, autojump_clock):

@@ -55,6 +55,12 @@ def test_reordered_events_are_found() -> None:
     assert evidence.kinds() == {"event out of order"}
 
 
+def test_what_only_the_connection_saw_is_found() -> None:
+    evidence = flawless()
+    evidence.recording.players[ANN].out_of_step = 2
+    assert evidence.kinds() == {"connection out of step"}
+
+
 def test_an_altered_event_is_found() -> None:
     evidence = flawless()
     replace(evidence, [2, 3, 4])

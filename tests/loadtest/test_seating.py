@@ -4,7 +4,7 @@ import pytest
 
 from loadtest.meter import Mark, Meter
 from loadtest.report import load_report, spread_report
-from loadtest.seating import Seat, Seating, seats_of
+from loadtest.seating import Seat, Seating, homes_of
 
 NODES = ["ws://one", "ws://two", "ws://three", "ws://four"]
 
@@ -27,7 +27,7 @@ def test_over_two_nodes_it_is_exactly_half() -> None:
 
 def test_what_does_not_divide_evenly_is_evened_out_among_the_crews() -> None:
     homes = [seat.home for crew in range(3) for seat in seats_of(crew, 10, NODES[:3])]
-    assert [homes.count(node) for node in range(3)] == [10, 10, 10]
+    assert [homes.count(node) for node in NODES[:3]] == [10, 10, 10]
 
 
 def test_on_one_node_nothing_is_asked_of_the_spread() -> None:
@@ -38,7 +38,7 @@ def test_on_one_node_nothing_is_asked_of_the_spread() -> None:
 
 
 def test_a_share_below_half_is_a_failure_that_is_named() -> None:
-    seating = counted(NODES[0], [Seat(NODES[:2], home, home) for home in (0, 0, 0, 1, 1)])
+    seating = counted(NODES[0], [Seat(NODES[home], NODES[home]) for home in (0, 0, 0, 1, 1)])
     assert seating.verdict().too_small
     assert "FAILED: with 2 nodes it has to be 50% or more" in spread_report(seating)
 
@@ -52,19 +52,19 @@ def test_a_node_that_nobody_knew_of_when_players_were_seated_counts_too() -> Non
 
 def test_whom_a_lost_connection_drove_to_the_battles_node_is_told_apart() -> None:
     seats = seats_of(0, 4, NODES[:2])
-    seats[1].move_on()
+    seats[1] = Seat(NODES[1], NODES[0])
     seating = counted(NODES[0], seats)
     assert (seating.crossing, seating.displaced) == (1, 1)
     assert not seating.verdict().too_small
     assert "1 seats were displaced" in spread_report(seating)
 
 
-def test_a_player_moves_to_the_next_node_and_back_home() -> None:
-    seat = Seat(NODES[:2], 1, 1)
-    seat.move_on()
-    assert (seat.url, seat.home_url, seat.away) == (NODES[0], NODES[1], True)
-    seat.go_home()
-    assert (seat.url, seat.away) == (NODES[1], False)
+def test_a_player_knows_all_nodes_the_own_one_first() -> None:
+    assert homes_of(1, 3, NODES[:3]) == [
+        ("ws://two", "ws://three", "ws://one"),
+        ("ws://three", "ws://one", "ws://two"),
+        ("ws://one", "ws://two", "ws://three"),
+    ]
 
 
 def test_the_report_names_each_node_with_its_players_and_battles() -> None:
@@ -101,12 +101,17 @@ async def test_a_join_is_neither_local_nor_crossing_and_an_attack_is_one_of_the_
     ]
 
 
+def seats_of(crew: int, size: int, urls: list[str]) -> list[Seat]:
+    """Everybody at home."""
+    return [Seat(home, home) for home, *_ in homes_of(crew, size, urls)]
+
+
 def counted(place: str, *crews: list[Seat]) -> Seating:
     """Each crew has fought one battle there."""
     seating = Seating()
     for number, seats in enumerate(crews):
         seating.places[f"battle-{number}"] = place
         for seat in seats:
-            seating.seated[seat.home_url] += 1
+            seating.seated[seat.home] += 1
         seating.count(f"battle-{number}", seats)
     return seating

@@ -10,7 +10,8 @@ from gameserver.client.connection import Event
 from gameserver.client.limits import ConnectionLimits
 from gameserver.codec import encode
 from gameserver.protocol.frames import text_frame
-from loadtest.swarm import SwarmPlayer, Wire
+from loadtest.meter import Meter
+from loadtest.swarm import SwarmConnection, Wire
 
 
 @pytest.fixture
@@ -22,12 +23,12 @@ def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield ours, servers
 
 
-def open_wire(ours: socket.socket) -> tuple[Wire, SwarmPlayer, list[Event]]:
+def open_wire(ours: socket.socket) -> tuple[Wire, SwarmConnection, list[Event]]:
     events: list[Event] = []
     wire = Wire(ours)
-    player = SwarmPlayer(wire, 0, events.append, ConnectionLimits())
-    wire.begin(player)
-    return wire, player, events
+    connection = SwarmConnection(wire, events.append, ConnectionLimits(), Meter())
+    wire.begin(connection)
+    return wire, connection, events
 
 
 def event(size: int) -> dict[str, Any]:
@@ -45,12 +46,12 @@ async def test_frames_of_all_sizes_come_whole_in_whatever_pieces(ends: Any, piec
 
 
 async def test_a_ping_is_answered_and_a_masked_message_goes_out(ends: Any) -> None:
-    wire, player, _ = open_wire(ends[0])
+    wire, connection, _ = open_wire(ends[0])
     wire.feed(b"\x89\x02hi")
     await wire.send_message("{}" * 100)
     received = ends[1].recv(1_000)
     assert [unmasked(received[:8]), unmasked(received[8:])] == [(0x8A, b"hi"), (0x81, b"{}" * 100)]
-    assert player.lost is None
+    assert connection.lost is None
 
 
 def unmasked(frame: bytes) -> tuple[int, bytes]:
@@ -70,17 +71,17 @@ def unmasked(frame: bytes) -> tuple[int, bytes]:
     ],
 )
 async def test_the_end_of_a_connection_has_its_code(ends: Any, frames: bytes, code: int) -> None:
-    wire, player, _ = open_wire(ends[0])
+    wire, connection, _ = open_wire(ends[0])
     wire.feed(frames)
-    assert player.lost is not None
-    assert player.lost.code == code
+    assert connection.lost is not None
+    assert connection.lost.code == code
 
 
 async def test_a_socket_that_breaks_is_noticed(ends: Any) -> None:
-    wire, player, _ = open_wire(ends[0])
+    wire, connection, _ = open_wire(ends[0])
     wire.receive()
-    assert player.lost is None
+    assert connection.lost is None
     ends[1].close()
     wire.receive()
-    assert player.lost is not None
-    assert player.lost.come_back
+    assert connection.lost is not None
+    assert connection.lost.come_back

@@ -1,14 +1,11 @@
 """Several nodes over one database and one Redis, and their players."""
 
 import itertools
-import queue
-import threading
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from itertools import pairwise
 from typing import Any, Self
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import trio
 from attrs import evolve
@@ -266,69 +263,3 @@ class Ownerships:
     def counts_of(self, owner: str) -> list[int]:
         """How many actors the node had, each time that somebody looked and it was another number."""
         return self._counts[owner]
-
-
-# -- a link that can be cut -------------------------------------------------------------------------------------------
-
-
-class Link:
-    """A TCP relay on loopback, in a thread of its own, to a server's Unix socket; it can be cut."""
-
-    def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme == "unix":
-            self._path, self._before, self._after = unquote(parts.path), "redis://", "/0"
-        else:
-            self._path = f"{parse_qs(parts.query)['host'][0]}/.s.PGSQL.5432"
-            self._before, self._after = f"postgresql://{parts.username}@", parts.path
-        self._is_cut = False
-        self._passing: set[trio.CancelScope] = set()
-        self._started: queue.SimpleQueue[int] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=lambda: trio.run(self._run), name="link", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self.url = f"{self._before}127.0.0.1:{self._started.get(timeout=10)}{self._after}"
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._token.run_sync_soon(self._all.cancel)
-        self._thread.join(10)
-
-    def cut(self) -> None:
-        """The present connections break, and so does each new one."""
-        self._is_cut = True
-        self._token.run_sync_soon(self._break)
-
-    def mend(self) -> None:
-        self._is_cut = False
-
-    def _break(self) -> None:
-        for scope in self._passing:
-            scope.cancel()
-
-    async def _run(self) -> None:
-        self._token = trio.lowlevel.current_trio_token()
-        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
-        with trio.CancelScope() as self._all:
-            self._started.put(listener.socket.getsockname()[1])
-            await trio.serve_listeners(self._serve, [listener])
-
-    async def _serve(self, client: trio.SocketStream) -> None:
-        with trio.CancelScope() as scope, suppress(OSError):
-            self._passing.add(scope)
-            async with client:
-                if not self._is_cut:
-                    await self._connect(client, scope)
-        self._passing.discard(scope)
-
-    async def _connect(self, client: trio.SocketStream, scope: trio.CancelScope) -> None:
-        async with await trio.open_unix_socket(self._path) as server, trio.open_nursery() as nursery:
-            nursery.start_soon(self._pass, client, server, scope)
-            nursery.start_soon(self._pass, server, client, scope)
-
-    async def _pass(self, source: trio.SocketStream, target: trio.SocketStream, scope: trio.CancelScope) -> None:
-        with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
-            async for data in source:
-                await target.send_all(data)
-        scope.cancel()

@@ -63,7 +63,7 @@ async def settled(world: World, names: Sequence[str]) -> dict[str, tuple[str | N
 
 
 async def test_a_node_that_joins_takes_its_share_at_a_measured_pace_and_nobody_notices(node_settings):
-    paced = {**STEADY, "hand_over_limit": 1, "hand_over_pause_ms": 80}
+    paced = {**STEADY, "hand_over_limit": 1, "hand_over_pause_ms": 250}
     settings = node_settings(guards=FREE, websocket=UNHURRIED, cluster=paced)
     with ExitStack() as third, nodes_of(settings) as nodes:
         async with worlds_of(nodes) as worlds, AsyncExitStack() as stack:

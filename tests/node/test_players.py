@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
-from urllib.parse import urlsplit
 
 import pytest
 import trio
@@ -10,12 +9,12 @@ import trio
 from gameserver.client.errors import Disconnected
 from gameserver.client.limits import ConnectionLimits, PlayerLimits
 from gameserver.client.player import Player
+from loadtest.chaos.relay import Relay
 from tests.node.cluster import (
     FREE,
     SHORT_LEASES,
     STEADY,
     UNHURRIED,
-    Link,
     as_process,
     duel_of,
     named,
@@ -34,20 +33,6 @@ LIMITS = PlayerLimits(
     reconnect_pause_max_ms=200,
     command_deadline_ms=20_000,
 )
-
-
-class WebSocketLink(Link):
-    """To a node's WebSocket port."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__("unix:///")
-        self._port = urlsplit(url).port
-        self._before, self._after = "ws://", ""
-
-    async def _connect(self, client: trio.SocketStream, scope: trio.CancelScope) -> None:
-        async with await trio.open_tcp_stream("127.0.0.1", self._port) as server, trio.open_nursery() as nursery:
-            nursery.start_soon(self._pass, client, server, scope)
-            nursery.start_soon(self._pass, server, client, scope)
 
 
 class Fight:
@@ -132,12 +117,12 @@ def nodes(node_settings) -> Iterator[list[NodeThread]]:
 async def test_a_link_that_is_cut_again_and_again_costs_no_event_and_doubles_no_attack(nodes):
     async with worlds_of(nodes) as (world, _):
         duel = await world.duel(mode="tireless")
-        with WebSocketLink(world.websocket_url) as link:
-            async with fight_of(world, duel, link.url) as (fight, _players):
+        with Relay(world.websocket_url) as relay:
+            async with fight_of(world, duel, relay.url) as (fight, _players):
                 for _ in range(5):
-                    link.cut()
+                    relay.cut()
                     await trio.sleep(0.05)  # nobody gets through meanwhile
-                    link.mend()
+                    relay.mend()
                     await fight.until_answered(3)
 
 
@@ -157,15 +142,15 @@ async def test_players_move_between_nodes_in_the_thick_of_a_battle_and_nobody_no
 async def test_a_player_who_joins_while_the_link_breaks_has_joined_once_and_sees_it(nodes):
     async with worlds_of(nodes) as (world, _):
         duel = await world.duel(mode="tireless", seated=False, begun=False)
-        with WebSocketLink(world.websocket_url) as link:
+        with Relay(world.websocket_url) as relay:
             async with (
-                Player(link.url, duel.defenders[0].token, limits=LIMITS) as player,
+                Player(relay.url, duel.defenders[0].token, limits=LIMITS) as player,
                 trio.open_nursery() as nursery,
             ):
                 nursery.start_soon(player.join, duel.battle_id)
                 await trio.lowlevel.checkpoint()
-                link.cut()
-                link.mend()
+                relay.cut()
+                relay.mend()
                 async for event in player.events():
                     if event["event"] == "battle:join":
                         break

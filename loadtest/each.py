@@ -1,0 +1,13 @@
+"""Many at the same time."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import trio
+
+
+async def each(work: Callable[..., Awaitable[Any]], items: Iterable[tuple[Any, ...]]) -> None:
+    """Until the work on every item is done; an item is the arguments."""
+    async with trio.open_nursery() as nursery:
+        for item in items:
+            nursery.start_soon(work, *item)
