@@ -96,7 +96,7 @@ def make_cluster(settings: Settings, kinds: Kinds, storage: Storage, cache: Cach
     membership.on_change(requests.fail_dead)
     membership.on_announced(partial(links.broadcast, Look()))
     links.on_lost(requests.fail_all)
-    cache.bus.on_change(lambda: None if links.available else requests.fail_all())
+    cache.bus.on_change(requests.bus_changed)
     return Cluster(myself, membership, links, owners, requests, WatchLeases(name, links, limits))
 
 

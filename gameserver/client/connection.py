@@ -31,6 +31,7 @@ from gameserver.codec import decode, encode
 from gameserver.errors import Refused
 
 NORMAL: Final = 1000
+GOING_AWAY: Final = 1001
 PROTOCOL_ERROR: Final = 1002
 ABNORMAL: Final = 1006
 """What WebSocket calls an end without a close frame."""

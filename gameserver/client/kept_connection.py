@@ -12,14 +12,12 @@ import trio
 from attrs import define, frozen
 
 from gameserver.client.addresses import Addresses
-from gameserver.client.connection import Connection, Event
+from gameserver.client.connection import GOING_AWAY, Connection, Event
 from gameserver.client.errors import Disconnected, Unreachable, unwrapped
 from gameserver.client.limits import ConnectionLimits, PlayerLimits
 from gameserver.client.link import Link
 from gameserver.client.pauses import Dice, backoff_s
 from gameserver.errors import GameServerError, Refused
-
-GOING_AWAY: Final = 1001
 
 Token = str | Callable[[], Awaitable[str]]
 """Asked for at each connection if it is a function: one that has expired meanwhile is no end then."""

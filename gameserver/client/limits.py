@@ -26,8 +26,8 @@ class ConnectionLimits:
 class PlayerLimits:
     """Of each of a player's connections, and of what goes on beyond them."""
 
-    connection: ConnectionLimits = ConnectionLimits(connect_deadline_ms=5_000, command_deadline_ms=5_000)
-    """Its command deadline is that of one try."""
+    connection: ConnectionLimits = ConnectionLimits(connect_deadline_ms=5_000, command_deadline_ms=3_000)
+    """Its command deadline is that of one try: a node that hangs is left for another after that."""
     first_deadline_ms: int = 10_000
     """For the first connection."""
     away_limit_ms: int = 120_000

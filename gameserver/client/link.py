@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 import trio
 from attrs import define, field
 
-from gameserver.client.connection import ABNORMAL, Connection
+from gameserver.client.connection import GOING_AWAY, Connection
 from gameserver.client.errors import Disconnected
 from gameserver.errors import GameServerError, Refused
 
@@ -72,5 +72,9 @@ class Link:
         heard_at = self.connection.heard_at
         with suppress(Refused, Disconnected):
             await self.connection.command("ping", {}, command_id=number)
-        if self.connection.heard_at == heard_at:
-            self.connection.lose(Disconnected(ABNORMAL, "a ping was not answered"))
+        self.lose_if_silent(heard_at)
+
+    def lose_if_silent(self, since: float) -> None:
+        """Something should have been answered by now: who has said nothing at all since then is gone."""
+        if self.connection.heard_at == since:
+            self.connection.lose(Disconnected(GOING_AWAY, "the server is silent"))

@@ -210,6 +210,7 @@ class Player(GameCommands):
         while True:
             link = await self._kept.link()
             asked.tries += 1
+            heard_at = link.connection.heard_at
             hear = partial(self._answered, link, asked)
             try:
                 return await link.connection.command(asked.event, asked.payload, command_id=asked.command_id, hear=hear)
@@ -218,6 +219,8 @@ class Player(GameCommands):
             except Refused as refused:
                 if not self._may_be_repeated(asked, refused):
                     raise
+                if refused.code == "deadline_exceeded":
+                    link.lose_if_silent(heard_at)
                 asked.refused = refused
                 self._look_for_owner(asked, refused)
                 limits = self._limits

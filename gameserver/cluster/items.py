@@ -100,6 +100,11 @@ class Look:
 
 
 @frozen
+class Missed:
+    """To everybody: the sender was cut off from the bus; whatever was said to it until now, it may not have heard."""
+
+
+@frozen
 class Goodbye:
     """To everybody: this incarnation of the sender has handed over its actors, and is gone."""
 
@@ -156,6 +161,7 @@ Item = (
     | NotHere
     | Activated
     | Look
+    | Missed
     | Goodbye
     | DrainAsked
     | OutboxFilled

@@ -14,7 +14,7 @@ from attrs import define, field
 
 from gameserver.actors.messages import Message, ignore
 from gameserver.actors.ports import Clock, Reply
-from gameserver.cluster.items import Request, Response
+from gameserver.cluster.items import Missed, Request, Response
 from gameserver.cluster.links import Links
 from gameserver.cluster.owners import Owners
 from gameserver.config import ClusterSettings
@@ -73,9 +73,11 @@ class Requests:
         # An answer to an earlier process of this name must not pass for one to this process.
         self._number = clock.now_ms() << 10
         self._lost_up_to = NOBODY_WAITS
+        self._missed_up_to: dict[str, int] = {}
         self._look = trio.Event()
         self.counters = RequestCounters()
         links.on(Response, self.answered)
+        links.on(Missed, self._missed)
 
     def __len__(self) -> int:
         return len(self._asked)
@@ -164,6 +166,18 @@ class Requests:
         self._lost_up_to = self._number
         self._look.set()
 
+    def bus_changed(self) -> None:
+        """What was asked when the bus went may be lost, and so may what was asked of us until it came back."""
+        if self._links.available:
+            self._links.broadcast(Missed())
+        else:
+            self.fail_all()
+
+    def _missed(self, node: str, _missed: Missed) -> None:
+        """It may have heard nothing of what was asked of it until now, and nobody shall wait for the deadline."""
+        self._missed_up_to[node] = self._number
+        self._look.set()
+
     def fail_dead(self) -> None:
         """Give up what was asked of nodes that are dead, or that have died and come back since."""
         self._look.set()
@@ -197,16 +211,17 @@ class Requests:
 
     def _answer_lost(self) -> Iterator[None]:
         for number, asked in list(self._asked.items()):
-            if (number <= self._lost_up_to or self._has_died(asked)) and self._take(number) is not None:
+            if (number <= self._lost_up_to or self._was_missed(number, asked)) and self._take(number) is not None:
                 self.counters.failed += 1
                 self._doubt(asked)
                 asked.message.reply(self.unreachable(asked.message.actor_id, asked.node))
             yield
 
-    def _has_died(self, asked: _Asked) -> bool:
+    def _was_missed(self, number: int, asked: _Asked) -> bool:
         incarnation = self._owners.incarnation(asked.node)
         replaced = None not in (incarnation, asked.incarnation) and incarnation != asked.incarnation
-        return replaced or self._owners.is_dead(asked.node)
+        missed = number <= self._missed_up_to.get(asked.node, NOBODY_WAITS)
+        return missed or replaced or self._owners.is_dead(asked.node)
 
     def _answer_expired(self) -> Iterator[None]:
         now = trio.current_time()

@@ -66,6 +66,7 @@ _PLAIN: Final[Mapping[str, Callable[..., Item]]] = {
         items.NotHere,
         items.Activated,
         items.Look,
+        items.Missed,
         items.Goodbye,
         items.DrainAsked,
         items.OutboxFilled,

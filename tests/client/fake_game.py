@@ -60,7 +60,7 @@ class Wire:
         self.cut(1000)
 
     def say(self, **message):
-        if self.is_open and not self.game.silent:
+        if self.is_open and not self.game.silent and self.url not in self.game.frozen:
             self._out.send_nowait(json.dumps(message))
 
     def cut(self, code=None, *, lost=0):
@@ -92,6 +92,8 @@ class FakeGame:
         self.unanswered = 0
         """So many commands take effect, and then their connection breaks before the answer."""
         self.silent = False
+        self.frozen = set()
+        """URLs of nodes that hang, and may say nothing."""
         self.latency_s = None
 
     @asynccontextmanager

@@ -80,6 +80,18 @@ async def test_a_node_that_goes_away_is_not_the_first_to_be_tried(game, autojump
         assert player.url == TWO
 
 
+async def test_a_node_that_hangs_is_left_for_another_with_the_command_that_it_did_not_answer(game, autojump_clock):
+    async with player_of(game, ONE, TWO) as player:
+        game.frozen = {ONE}
+        asked_at = trio.current_time()
+        assert await player.attack(B) == {"seq": 1}
+        assert player.url == TWO
+        assert (
+            trio.current_time() - asked_at <= (LIMITS.connection.command_deadline_ms + LIMITS.reconnect_pause_ms) / 1000
+        )
+        assert game.battles[B].last_seq == 1
+
+
 async def test_nobody_there_in_the_first_place_is_raised_on_entering(game, autojump_clock):
     game.up.clear()
     with pytest.raises(Unreachable):

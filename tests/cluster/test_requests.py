@@ -94,6 +94,20 @@ async def test_thousands_of_lost_requests_are_answered_in_turns(autojump_clock, 
         await trio.sleep(1)
 
 
+async def test_what_a_node_may_have_missed_is_answered_as_soon_as_it_hears_again(autojump_clock):
+    async with clustered("node-a", "node-b") as cluster:
+        battle = await cluster.battle(cluster.id_on("node-b"))
+        cluster["node-b"].bus.cut()
+        missed = cluster["node-a"].do(battle, number=1)
+        await trio.sleep(0.5)
+        assert not missed.answered
+        cluster["node-b"].bus.heal()
+        refused, after_s = await answered_after(missed)
+        assert refused.retryable
+        assert after_s < 0.1
+        assert isinstance(await cluster["node-a"].do(battle, number=1).answer(), Accepted)
+
+
 async def test_who_asks_while_the_bus_is_away_is_answered_at_once(autojump_clock):
     async with clustered("node-a", "node-b") as cluster:
         battle = await cluster.battle(cluster.id_on("node-b"))

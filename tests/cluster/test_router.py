@@ -137,6 +137,7 @@ async def test_without_a_bus_each_node_plays_what_nobody_owns(autojump_clock):
         assert cluster.holders(battle) == ["node-a"]
         assert await cluster["node-b"].do(battle, number=2).code() == "owner_unreachable"
         cluster.hub.heal()
+        await cluster.settle()
         assert isinstance(await cluster["node-b"].do(battle, number=2).answer(), Accepted)
 
 

@@ -67,6 +67,7 @@ plain_items = (
     | st.builds(items.NotHere, st.lists(texts))
     | st.builds(items.Activated, texts, numbers)
     | st.builds(items.Look)
+    | st.builds(items.Missed)
     | st.builds(items.Goodbye, texts)
     | st.builds(items.OutboxFilled)
     | st.builds(items.BattleCreated, texts, st.lists(texts), st.dictionaries(texts, plain))
