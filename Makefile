@@ -8,7 +8,7 @@ PY := .venv/bin/python
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test load bench check format lock clean
+.PHONY: help setup run test load chaos simulate bench check format lock clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
@@ -23,6 +23,12 @@ test: $(STAMP) ## Run all tests against real servers of their own (ARGS="-k name
 
 load: $(STAMP) ## Simulate 2,000 players against the running game and prove that nothing was lost
 	@exec $(PY) -m gameserver loadtest $(ARGS)
+
+chaos: $(STAMP) ## Kill, freeze, cut off and drain real nodes under play, and prove that nothing was lost
+	@exec $(PY) -m loadtest.chaos $(ARGS)
+
+simulate: $(STAMP) ## Let all go wrong in simulated clusters, seed after seed (SEED=7 STEPS=20: that one, with 20 troubles)
+	@exec $(PY) -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(STEPS),--steps $(STEPS))
 
 bench: $(STAMP) ## Measure one node beside a Node.js peer (needs a C compiler and Node.js)
 	@exec $(PY) -m loadtest.bench $(ARGS)

@@ -6,7 +6,7 @@ All connections are under one instance, so that a command keeps its identity ove
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import Final, Protocol
+from typing import Protocol
 
 import trio
 from attrs import define, frozen
