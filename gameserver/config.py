@@ -208,6 +208,8 @@ class WebSocketSettings:
     recent_limit: int = setting(
         256, "events", "Events of a battle that is watched, kept in memory for those who come back", least=1
     )
+    follow_ms: int = setting(10_000, "ms", "How long a battle is followed that nobody here watches any more", least=1)
+    followed_limit: int = setting(5_000, "battles", "So followed; beyond it the first one is let go", least=1)
     held_limit: int = setting(4_096, "events", "Events held back for one resuming watcher", least=1)
 
 

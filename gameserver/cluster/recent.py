@@ -1,7 +1,7 @@
 """The last events of the battles that are watched here, in memory, for those who come back to them.
 
-Who lost a connection has missed a few events of a battle that somebody else here watches, or has just come back to. So
-a thousand players who come back at once cost a read of the journal per battle, and none per player.
+Who lost a connection has missed a few events of a battle that somebody else here watches, or watched a moment ago. So a
+thousand players who come back at once cost a read of the journal per battle at most, and none per player.
 
 A battle's events stand here without a hole: what does not follow the last one begins anew.
 """
@@ -33,11 +33,15 @@ class Recent:
     def __len__(self) -> int:
         return len(self._tails)
 
+    def begin(self, battle_id: str, seq: int) -> None:
+        """From now on all is noted that comes after this event."""
+        self._tails.setdefault(battle_id, self._tail(seq))
+
     def note(self, battle_id: str, first_seq: int, lines: Sequence[bytes]) -> None:
         """What has happened; what of it is known already counts for nothing."""
         tail = self._tails.get(battle_id)
         if tail is None or first_seq > tail.last_seq + 1:
-            tail = self._tails[battle_id] = _Tail(first_seq - 1, deque(maxlen=self._limit))
+            tail = self._tails[battle_id] = self._tail(first_seq - 1)
         new = lines[tail.last_seq + 1 - first_seq :]
         tail.lines.extend(new)
         tail.last_seq += len(new)
@@ -56,5 +60,12 @@ class Recent:
             return None
         return list(islice(tail.lines, after + 1 - tail.first_seq, up_to + 1 - tail.first_seq))
 
+    def last_seq(self, battle_id: str) -> int | None:
+        tail = self._tails.get(battle_id)
+        return None if tail is None else tail.last_seq
+
     def forget(self, battle_id: str) -> None:
         self._tails.pop(battle_id, None)
+
+    def _tail(self, last_seq: int) -> _Tail:
+        return _Tail(last_seq, deque(maxlen=self._limit))

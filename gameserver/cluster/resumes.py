@@ -104,7 +104,7 @@ class Resumes:
         if rows is None:
             return None
         lines = [line for row in rows for line in lines_between(row.public, row.first_seq, after, up_to)]
-        if self._watches.watched(battle_id):
+        if self._watches.followed(battle_id):
             self._watches.recent.note_earlier(battle_id, after + 1, lines)
         return lines
 

@@ -55,9 +55,9 @@ class WatchRenewals:
 
     def _activated(self, owner: str, activated: Activated) -> Iterator[None]:
         battle_id = activated.battle_id
-        if self._watches.watched(battle_id) or self._owners.learned(battle_id):
+        if self._watches.followed(battle_id) or self._owners.learned(battle_id):
             self._owners.learn(battle_id, owner)
-        if self._watches.watched(battle_id):
+        if self._watches.followed(battle_id):
             self._done.discard(battle_id)
             yield from self._watches.pass_on(Events(battle_id, activated.seq + 1))
             yield from self._renew([battle_id])
@@ -107,6 +107,7 @@ class WatchRenewals:
 
     def _renew_all(self) -> Iterator[None]:
         """Where an owner has not even answered the last time, the journal is asked, too."""
+        self._watches.let_go()
         battles = self._watches.battles()
         self._done.intersection_update(battles)
         unheard, self._unheard = self._unheard, {}
@@ -142,7 +143,7 @@ class WatchRenewals:
     async def _look_up(self) -> None:
         """Ask the journal about those of which nobody knows."""
         lost, self._lost = self._lost, {}
-        watched = [battle_id for battle_id in lost if self._watches.watched(battle_id)]
+        watched = [battle_id for battle_id in lost if self._watches.followed(battle_id)]
         if not watched:
             return
         try:
@@ -157,8 +158,8 @@ class WatchRenewals:
         for each in found:
             await in_turns(self._watches.pass_on(Events(each.actor_id, each.last_seq + 1)))
             if each.owner is None:
-                finished = self._watches.watched(each.actor_id) and self._watches.over(each.actor_id)
-                if finished and not each.has_timer:  # not even to tell its groups; all of it is seen, or being read
+                # No timer, not even to tell its groups: all of it is seen, or being read.
+                if self._watches.over(each.actor_id) and not each.has_timer:
                     self._done.add(each.actor_id)
             else:
                 self._owners.learn(each.actor_id, each.owner)

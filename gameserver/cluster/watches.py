@@ -9,6 +9,9 @@ A pass is a walk in turns over all who watch (see turns.py). A battle has one at
 passed on behind it, and who begins to watch then comes last in it. Watches that end or are replaced on the way are left
 out. Whoever has brought events walks until all are passed on, so that a cancelled walk loses none of somebody else's.
 
+When the last one has left a battle it is followed for a while: who has lost a connection comes back, and finds what was
+missed in memory (see recent.py).
+
 Watches outlive the actor's life, and its stay on a node: events come from the actors here, and from those of other
 nodes (see watch_renewals.py). If some were never passed on, because they were lost between nodes, or landed in a commit
 whose outcome was unknown, the watch has fallen behind, and they are read from the journal.
@@ -18,6 +21,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+import trio
 from attrs import Factory, define
 
 from gameserver.actors.ports import Committed
@@ -82,6 +86,8 @@ class Watches:
     def __init__(self, sessions: Sessions, limits: WebSocketSettings) -> None:
         self._sessions, self._limits = sessions, limits
         self._watches: dict[str, dict[Session, Watch]] = {}
+        self._left: dict[str, float] = {}
+        """Battles that nobody watches any more and that are still followed, each until when; the first ends first."""
         self._passes: dict[str, _Pass] = {}
         self.recent = Recent(limits.recent_limit)
         self._fill: Behind = _hang_up
@@ -98,21 +104,25 @@ class Watches:
     def __len__(self) -> int:
         return sum(len(watches) for watches in self._watches.values())
 
-    def watched(self, battle_id: str) -> bool:
-        return battle_id in self._watches
+    def followed(self, battle_id: str) -> bool:
+        """Whether somebody watches it, or did a moment ago."""
+        return battle_id in self._watches or battle_id in self._left
 
     def battles(self) -> list[str]:
-        """Those that are watched."""
-        return list(self._watches)
+        """Those that are followed."""
+        return [*self._watches, *self._left]
 
     def over(self, battle_id: str) -> bool:
         """Whether all who watch here know that the battle has been finished."""
-        return all(watch.over for watch in self._watches.get(battle_id, {}).values())
+        watches = self._watches.get(battle_id)
+        return watches is not None and all(watch.over for watch in watches.values())
 
     def seen_seq(self, battle_id: str) -> int | None:
-        """What all who watch here have seen, or are about to; None if nobody watches."""
+        """What all who watch here have seen, or are about to; None if it is not followed."""
         watches = self._watches.get(battle_id)
-        return None if watches is None else min(watch.position for watch in watches.values())
+        if watches is None:
+            return self.recent.last_seq(battle_id) if battle_id in self._left else None
+        return min(watch.position for watch in watches.values())
 
     # -- watching -------------------------------------------------------------------------------------------------
 
@@ -132,6 +142,8 @@ class Watches:
         if battle_id in self._passes:
             self._passes[battle_id].watches.append(watch)
         if len(watches) == 1:
+            self._left.pop(battle_id, None)
+            self.recent.begin(battle_id, position)
             self._begun(battle_id)
         return watch
 
@@ -167,12 +179,26 @@ class Watches:
         del watches[session]
         if not watches:
             del self._watches[battle_id]
-            self.recent.forget(battle_id)
+            self._left[battle_id] = trio.current_time() + self._limits.follow_ms / 1000
+            if len(self._left) > self._limits.followed_limit:
+                self._let_go(next(iter(self._left)))
+
+    def let_go(self) -> None:
+        """Those that nobody has come back to for long enough are not followed any more."""
+        while self._left:
+            battle_id, until = next(iter(self._left.items()))
+            if until > trio.current_time():
+                break
+            self._let_go(battle_id)
+
+    def _let_go(self, battle_id: str) -> None:
+        del self._left[battle_id]
+        self.recent.forget(battle_id)
 
     # -- audience -------------------------------------------------------------------------------------------------
 
     def committed(self, batch: Committed) -> Walk:
-        if batch.actor_id in self._watches or any(type(event) is Joined for event in batch.events):
+        if self.followed(batch.actor_id) or any(type(event) is Joined for event in batch.events):
             return self.pass_on(Events.of(batch))
         return ()
 
@@ -208,7 +234,7 @@ class Watches:
         return list(self._watches.get(events.battle_id, {}).values())
 
     def _pass(self, events: Events, watches: Sequence[Watch]) -> Iterator[None]:
-        if events.battle_id in self._watches:
+        if self.followed(events.battle_id):
             self.recent.note(events.battle_id, events.first_seq, events.lines)
         frames = [text_frame(line) for line in events.lines]
         joined = b"".join(frames)

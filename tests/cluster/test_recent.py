@@ -7,6 +7,7 @@ import pytest
 import trio
 
 from gameserver.cluster.recent import Recent
+from tests.cluster.cluster_stage import clustered
 from tests.cluster.stage import Client, Stage, staged
 
 B = "018f0000-0000-7000-8000-000000000001"
@@ -103,7 +104,7 @@ async def test_who_comes_back_to_a_battle_that_others_watch_costs_no_read(autoju
         assert stage.resumes.reads == 0
 
 
-async def test_a_crowd_that_comes_back_one_after_the_other_costs_one_read(autojump_clock):
+async def test_a_crowd_that_was_cut_off_all_at_once_comes_back_without_a_read(autojump_clock):
     async with staged() as stage:
         await stage.node.battle(B)
         names = [f"player {number}" for number in range(CROWD)]
@@ -120,15 +121,51 @@ async def test_a_crowd_that_comes_back_one_after_the_other_costs_one_read(autoju
         for client in stage.clients:
             client.check()
         assert {client.positions[B] for client in stage.clients} == {seen + 5 + CROWD}
-        assert stage.resumes.reads == 1
+        assert stage.resumes.reads == 0
 
 
-async def test_what_nobody_watches_is_not_kept(autojump_clock):
-    async with staged() as stage:
+async def test_a_battle_that_nobody_comes_back_to_is_not_followed_for_long(autojump_clock):
+    async with staged(websocket={"follow_ms": 2_000}) as stage:
         await stage.node.battle(B)
         crowd = await watching(stage, ["eve", "ada"])
-        await stage.node.do(B).answer()
-        assert len(stage.watches.recent) == 1
         leave(stage, crowd)
         await stage.node.do(B).answer()
+        await trio.sleep(1.9)
+        stage.watches.let_go()
+        assert stage.watches.battles() == [B]
+        await trio.sleep(0.2)
+        stage.watches.let_go()
+        assert stage.watches.battles() == []
         assert len(stage.watches.recent) == 0
+
+
+async def test_beyond_the_limit_the_battle_that_was_left_first_is_let_go(autojump_clock):
+    async with staged(websocket={"followed_limit": 2}) as stage:
+        others = [B[:-1] + last for last in "234"]
+        for battle in (B, *others):
+            await stage.node.battle(battle)
+        (eve,) = await watching(stage, ["eve"])
+        for battle in others:
+            eve.say("battle:watch", battle)
+        await stage.settle()
+        leave(stage, [eve])
+        assert stage.watches.battles() == others[1:]
+        assert len(stage.watches.recent) == 2
+
+
+async def test_whom_another_node_was_cut_off_from_comes_back_without_a_read(autojump_clock):
+    async with clustered("node-a", "node-b") as cluster:
+        battle = await cluster.battle(cluster.id_on("node-b"))
+        watchers = [await cluster["node-a"].watcher(battle, f"player {number}") for number in range(CROWD)]
+        seen = watchers[0].has_seen(battle) or cluster.last_seq(battle)
+        for watcher in watchers:
+            watcher.hang_up()
+        for _ in range(5):
+            await cluster["node-b"].do(battle).answer()
+            await trio.sleep(1)
+        for number in range(CROWD):
+            again = cluster["node-a"].client(f"player {number}")
+            answer = await again.ask("battle:watch", battle, after=seen)
+            assert answer["payload"]["recovered"]
+            await cluster.eventually(lambda again=again: again.has_seen(battle) == seen + 5, within_s=1)
+        assert cluster["node-a"].core.resumes.reads == 0
