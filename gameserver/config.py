@@ -48,7 +48,9 @@ class NodeSettings:
     lag_limit_ms: int = setting(
         500, "ms", "A node whose event loop is later than this all the time is not ready", least=1
     )
-    lag_patience_ms: int = setting(3_000, "ms", "For how long it may be late all the time", least=1)
+    lag_patience_ms: int = setting(
+        3_000, "ms", "How long the event loop may stay later than the limit before the node is not ready", least=1
+    )
     hang_limit_ms: int = setting(
         10_000, "ms", "After so long without a sign of life `up` kills a node and starts it again", least=1_000
     )
@@ -97,9 +99,11 @@ class ActorSettings:
     idle_ms: int = setting(60_000, "ms", "An actor without messages for this long leaves memory", least=1)
     sweep_interval_ms: int = setting(1_000, "ms", "How often idle actors are looked for", least=1)
     wake_interval_ms: int = setting(250, "ms", "How often actors are looked for that nobody here would wake", least=1)
-    wake_patience_ms: int = setting(5_000, "ms", "An actor overdue for longer may be woken off its place", least=1)
+    wake_patience_ms: int = setting(5_000, "ms", "An actor overdue for longer may be woken by any node", least=1)
     wake_batch: int = setting(500, "actors", "Actors to be woken that are read at a time", least=1)
-    wakes_limit: int = setting(8, "actors", "Actors woken at the same time; the others leave room for play", least=1)
+    wakes_limit: int = setting(
+        8, "actors", "Actors woken at the same time; the rest of activations_limit is for play", least=1
+    )
     snapshot_every: int = setting(500, "events", "Events between two snapshots", least=1)
     restart_intensity: int = setting(3, "crashes", "More crashes than this within the period set an actor aside")
     restart_period_ms: int = setting(10_000, "ms", "The period of the restart intensity", least=1)
@@ -206,10 +210,15 @@ class WebSocketSettings:
     resuming_limit: int = setting(8, "battles", "Battles that are read for resumes at the same time", least=1)
     resumes_limit: int = setting(10_000, "resumes", "Resumes that wait or are read; beyond it: overloaded", least=1)
     recent_limit: int = setting(
-        256, "events", "Events of a battle that is watched, kept in memory for those who come back", least=1
+        256, "events", "Events of a battle that is followed, kept in memory for those who come back", least=1
+    )
+    recent_limit_bytes: int = setting(
+        67_108_864, "bytes", "All events so kept; beyond it a battle's are forgotten", least=1
     )
     follow_ms: int = setting(10_000, "ms", "How long a battle is followed that nobody here watches any more", least=1)
-    followed_limit: int = setting(5_000, "battles", "So followed; beyond it the first one is let go", least=1)
+    followed_limit: int = setting(
+        5_000, "battles", "Battles that are followed so; beyond it the first of them is let go", least=1
+    )
     held_limit: int = setting(4_096, "events", "Events held back for one resuming watcher", least=1)
 
 
@@ -320,6 +329,11 @@ def _consistent(settings: Settings) -> Settings:
         raise ConfigError(
             f"GAMESERVER_NODE_LEASE_MS={node.lease_ms}: expected at least twice GAMESERVER_NODE_LEASE_RENEW_MS, "
             "so that one renewal may fail"
+        )
+    if settings.postgres.lease_deadline_ms >= node.lease_ms:
+        raise ConfigError(
+            f"GAMESERVER_POSTGRES_LEASE_DEADLINE_MS={settings.postgres.lease_deadline_ms}: expected less than "
+            f"GAMESERVER_NODE_LEASE_MS={node.lease_ms}, so that a lost renewal can be tried again in time"
         )
     unknown_roles = set(node.roles) - ROLES
     if unknown_roles or not node.roles:

@@ -220,6 +220,8 @@ class Stats:
             "resumes_limit": self.settings.websocket.resumes_limit,
             "resumes_read": self.core.resumes.reads,
             "recent_battles": len(self.core.watches.recent),
+            "recent_bytes": self.core.watches.recent.octets,
+            "recent_bytes_limit": self.settings.websocket.recent_limit_bytes,
             **asdict(self.edge),
         }
 

@@ -10,6 +10,7 @@ event loop gives the signs (see pulse.py): one that hangs for ever in C code, wh
 import contextlib
 import os
 import socket
+from functools import cache
 from typing import Final
 
 SIGN: Final = b"WATCHDOG=1"
@@ -20,8 +21,8 @@ def give_sign() -> None:
     """Never blocks, and never raises: that nobody listens is the supervisor's affair."""
     address = os.environ.get(VARIABLE)
     if address:
-        with contextlib.suppress(OSError), _datagram_socket() as sock:
-            sock.sendto(SIGN, "\0" + address[1:] if address.startswith("@") else address)
+        with contextlib.suppress(OSError):
+            _own_socket().sendto(SIGN, "\0" + address[1:] if address.startswith("@") else address)
 
 
 class SignsOfLife:
@@ -42,6 +43,12 @@ class SignsOfLife:
 
     def close(self) -> None:
         self._socket.close()
+
+
+@cache
+def _own_socket() -> socket.socket:
+    """Opened for the first sign, and kept: a node that has run out of file descriptors is alive, and has to say so."""
+    return _datagram_socket()
 
 
 def _datagram_socket() -> socket.socket:

@@ -131,10 +131,10 @@ def _stop(nodes: list[NodeProcess], deadline_s: float) -> None:
 
 def _watch(settings: Settings, servers: Servers, nodes: list[NodeProcess], watch: FileWatch | None) -> None:
     """Runs until Stopped: keeps everything alive, and greets once every node is ready."""
-    greeted = False
+    greeted, hung = False, set[NodeProcess]()
     while True:
         servers.tend()
-        _kill_hung(nodes)
+        hung = _kill_hung(nodes, known=hung)
         _restart_ended(nodes, can_wait_for_edit=watch is not None, was_ready=greeted)
         if watch is not None and (changed := watch.changed()):
             _say(f"{changed.name} changed; starting again")
@@ -147,13 +147,20 @@ def _watch(settings: Settings, servers: Servers, nodes: list[NodeProcess], watch
         time.sleep(WATCH_INTERVAL_S)
 
 
-def _kill_hung(nodes: list[NodeProcess]) -> None:
-    """Rules may hang in C code, which nothing interrupts. By then the node's lease has run out."""
-    for node in nodes:
-        limit_s = node.settings.node.hang_limit_ms / 1_000
-        if node.is_silent(looks=round(limit_s / WATCH_INTERVAL_S)):
-            _say(f"{node.name} hangs: no sign of life for {limit_s:g} s; killing it")
-            node.kill()
+def _kill_hung(nodes: list[NodeProcess], known: set[NodeProcess]) -> set[NodeProcess]:
+    """Rules may hang in C code, which nothing interrupts. By then the node's lease has run out.
+
+    Returns those that hang, to be `known` at the next look: a killed process is there until the kernel has ended it.
+    """
+    hung = {node for node in nodes if node.is_silent(looks=round(_hang_limit_s(node) / WATCH_INTERVAL_S))}
+    for node in hung - known:
+        _say(f"{node.name} hangs: no sign of life for {_hang_limit_s(node):g} s; killing it")
+        node.kill()
+    return hung
+
+
+def _hang_limit_s(node: NodeProcess) -> float:
+    return node.settings.node.hang_limit_ms / 1_000
 
 
 def _restart_ended(nodes: list[NodeProcess], *, can_wait_for_edit: bool, was_ready: bool) -> None:

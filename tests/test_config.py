@@ -43,6 +43,8 @@ def test_lists_are_separated_by_commas() -> None:
         ("GAMESERVER_NODE_ROLES", "http,oracle", "expected some of actors, http, websocket"),
         ("GAMESERVER_NODE_ROLES", "", "expected some of actors, http, websocket"),
         ("GAMESERVER_NODE_LEASE_MS", "600", "expected at least twice GAMESERVER_NODE_LEASE_RENEW_MS"),
+        ("GAMESERVER_NODE_LEASE_MS", "1000", "GAMESERVER_POSTGRES_LEASE_DEADLINE_MS=1000: expected less than"),
+        ("GAMESERVER_POSTGRES_LEASE_DEADLINE_MS", "2000", "expected less than GAMESERVER_NODE_LEASE_MS=2000"),
         ("GAMESERVER_HTPP_PORT", "1", "is no setting; `gameserver config` lists them all"),
     ],
 )

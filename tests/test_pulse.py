@@ -1,5 +1,6 @@
 """The pulse of the event loop: it notes how late it is, and gives signs of life for as long as it beats."""
 
+import resource
 import socket
 
 import pytest
@@ -68,10 +69,17 @@ async def test_each_beat_is_a_sign_of_life(autojump_clock, nursery):
     assert len(signs) == pytest.approx(10 / INTERVAL_S, abs=1)
 
 
-def test_signs_reach_the_supervisor_that_wants_them(monkeypatch):
-    supervisor = SignsOfLife()
-    for name, value in supervisor.environment.items():
+@pytest.fixture
+def supervisor(monkeypatch):
+    """Of this process."""
+    signs = SignsOfLife()
+    for name, value in signs.environment.items():
         monkeypatch.setenv(name, value)
+    yield signs
+    signs.close()
+
+
+def test_signs_reach_the_supervisor_that_wants_them(supervisor):
     assert not supervisor.seen()
     give_sign()
     give_sign()
@@ -79,6 +87,18 @@ def test_signs_reach_the_supervisor_that_wants_them(monkeypatch):
     assert not supervisor.seen()
     supervisor.close()
     give_sign()
+
+
+def test_a_node_without_a_file_descriptor_left_gives_signs_too(supervisor):
+    give_sign()
+    assert supervisor.seen()
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, limits[1]))
+    try:
+        give_sign()
+        assert supervisor.seen()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def test_a_path_may_name_the_supervisors_socket_too(monkeypatch, tmp_path):

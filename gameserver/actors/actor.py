@@ -250,7 +250,7 @@ class Actor:
         self._around.alarms.set(self.id, at)
 
     def _wake(self) -> None:
-        """The alarm rang, or the sweeper came by: do what is due, and keep the alarm alive for what is not."""
+        """The alarm rang, or the waker came by: do what is due, and keep the alarm alive for what is not."""
         self._alarm_ms = None
         deadline_ms = self._referee.deadline()
         if deadline_ms is not None and deadline_ms <= self._around.clock.now_ms():

@@ -36,7 +36,7 @@ class Inspect:
 
 @frozen
 class Wake:
-    """From the alarms or the sweeper: a timer may be due, or an intention waits to be sent again."""
+    """From the alarms or the waker: a timer may be due, or an intention waits to be sent again."""
 
 
 @frozen

@@ -106,7 +106,7 @@ class Entry:
 @frozen
 class Sleeper:
     """An actor with a timer that lives nowhere, and has to. `rules` is "kind/mode/version"; `owner` and `incarnation`
-    name the process that had it, unless it was released."""
+    name the process that had it, who asks or one that is gone, unless it was released."""
 
     actor_id: str
     wake_at_ms: int
@@ -171,13 +171,13 @@ class Journal(Protocol):
         """Actors to be woken that this node may activate: those with a timer due by `now_ms` which were released, or
         are its own; and those with any timer, due or not, of a process whose lease has run out, or that has been
         followed by another of its name. Of those only the ones that run under one of these rules; in the order of their
-        timers, and those that follow `after` in it."""
+        timers, each once, and those that follow `after` in it."""
         ...
 
 
 class Clock(Protocol):
     def now_ms(self) -> int:
-        """Wall-clock milliseconds, corrected to PostgreSQL's clock."""
+        """Milliseconds since the epoch, by PostgreSQL's clock."""
         ...
 
 

@@ -40,9 +40,9 @@ class Waker:
     ) -> None:
         self._cells, self._deliver, self._journal = cells, deliver, journal
         self._kinds, self._clock, self._limits = kinds, clock, limits
-        self._waking = trio.CapacityLimiter(limits.wakes_limit)
+        self._room = trio.CapacityLimiter(limits.wakes_limit)
+        self._waking: set[str] = set()
         self._failing = False
-        self.woken = 0
 
     async def run(self, belongs_here: BelongsHere) -> None:
         async with trio.open_nursery() as nursery:
@@ -55,12 +55,16 @@ class Waker:
         while True:
             sleepers = await self._read(now_ms, last)
             for each in sleepers:
-                if each.actor_id not in self._cells and belongs_here(each, now_ms):
-                    await self._waking.acquire_on_behalf_of(each)
-                    nursery.start_soon(self._wake, each)
+                if not self._attended(each) and belongs_here(each, now_ms):
+                    await self._room.acquire_on_behalf_of(each.actor_id)
+                    self._waking.add(each.actor_id)
+                    nursery.start_soon(self._wake, each.actor_id)
             if len(sleepers) < self._limits.wake_batch:
                 break
             last = sleepers[-1]
+
+    def _attended(self, sleeper: Sleeper) -> bool:
+        return sleeper.actor_id in self._waking or sleeper.actor_id in self._cells
 
     async def _read(self, now_ms: int, last: Sleeper | None) -> Sequence[Sleeper]:
         try:
@@ -73,13 +77,13 @@ class Waker:
         self._failing = False
         return sleepers
 
-    async def _wake(self, sleeper: Sleeper) -> None:
+    async def _wake(self, actor_id: str) -> None:
         """Until it lives, or cannot."""
         try:
-            self._deliver(internal(sleeper.actor_id, Wake()))
-            cell = self._cells.get(sleeper.actor_id)
+            self._deliver(internal(actor_id, Wake()))
+            cell = self._cells.get(actor_id)
             if cell is not None:
                 await cell.settled.wait()
-                self.woken += 1
         finally:
-            self._waking.release_on_behalf_of(sleeper)
+            self._waking.remove(actor_id)
+            self._room.release_on_behalf_of(actor_id)

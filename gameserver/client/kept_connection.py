@@ -177,7 +177,7 @@ class KeptConnection:
         on_event = partial(self._on_event, link)
         opening = self._dial(url, token, self.numbers.instance, on_event=on_event, limits=limits.connection)
         with unwrapped():
-            await self._nursery.start(link.hold, opening, limits.ping_interval_ms, self.numbers.next_id, self._wake)
+            await self._nursery.start(link.hold, opening, limits, self.numbers.next_id, self._wake)
         return link
 
     def _use(self, link: Link) -> None:

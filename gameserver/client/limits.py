@@ -27,7 +27,7 @@ class PlayerLimits:
     """Of each of a player's connections, and of what goes on beyond them."""
 
     connection: ConnectionLimits = ConnectionLimits(connect_deadline_ms=5_000, command_deadline_ms=3_000)
-    """Its command deadline is that of one try: a node that hangs is left for another after that."""
+    """Its command deadline is that of one try."""
     first_deadline_ms: int = 10_000
     """For the first connection."""
     away_limit_ms: int = 120_000
@@ -48,7 +48,10 @@ class PlayerLimits:
     retry_pause_ms: int = 50
     retry_pause_max_ms: int = 1_000
     ping_interval_ms: int = 15_000
-    """A server that was silent for this long is asked whether it is still there."""
+    """A server that was silent for this long is asked whether it is still there; so is one that has let a command wait
+    for its deadline, and has said nothing else."""
+    ping_deadline_ms: int = 2_000
+    """If it says nothing for this long then, it is left for another."""
     leave_deadline_ms: int = 2_000
     """How long commands may still be answered over a connection that is left for another."""
     move_interval_ms: int = 1_000

@@ -8,6 +8,7 @@ from attrs import define, field
 
 from gameserver.client.connection import GOING_AWAY, Connection
 from gameserver.client.errors import Disconnected
+from gameserver.client.limits import PlayerLimits
 from gameserver.errors import GameServerError, Refused
 
 
@@ -28,7 +29,7 @@ class Link:
     async def hold(
         self,
         opening: AbstractAsyncContextManager[Connection],
-        ping_interval_ms: int,
+        limits: PlayerLimits,
         next_id: Callable[[], int],
         on_lost: Callable[[], None],
         *,
@@ -41,7 +42,7 @@ class Link:
                 self.since = trio.current_time()
                 started = True
                 task_status.started()
-                await self._stay(ping_interval_ms / 1000, next_id)
+                await self._stay(limits, next_id)
                 on_lost()  # closing may take a while
         except GameServerError:
             if not started:
@@ -49,16 +50,16 @@ class Link:
         self._closed.set()
         on_lost()
 
-    async def _stay(self, ping_interval_s: float, next_id: Callable[[], int]) -> None:
+    async def _stay(self, limits: PlayerLimits, next_id: Callable[[], int]) -> None:
         """Until the connection is lost or left."""
         with self._holding:
             while self.alive:
                 heard_at = self.connection.heard_at
-                with trio.move_on_at(heard_at + ping_interval_s):
+                with trio.move_on_at(heard_at + limits.ping_interval_ms / 1000):
                     await self.connection.ended.wait()
                     return
                 if self.connection.heard_at == heard_at:
-                    await self._ping(next_id())
+                    await self.ping(next_id(), limits.ping_deadline_ms)
 
     async def leave(self, within_ms: int) -> None:
         """Once what is under way was answered, or the time is over."""
@@ -67,14 +68,10 @@ class Link:
         self._holding.cancel()
         await self._closed.wait()
 
-    async def _ping(self, number: int) -> None:
-        """A connection may be dead long before the kernel finds out."""
+    async def ping(self, number: int, within_ms: int) -> None:
+        """A connection may be dead long before the kernel finds out: who says nothing even to this is gone."""
         heard_at = self.connection.heard_at
-        with suppress(Refused, Disconnected):
+        with suppress(Refused, Disconnected), trio.move_on_after(within_ms / 1000):
             await self.connection.command("ping", {}, command_id=number)
-        self.lose_if_silent(heard_at)
-
-    def lose_if_silent(self, since: float) -> None:
-        """Something should have been answered by now: who has said nothing at all since then is gone."""
-        if self.connection.heard_at == since:
+        if self.connection.heard_at == heard_at:
             self.connection.lose(Disconnected(GOING_AWAY, "the server is silent"))

@@ -220,7 +220,7 @@ class Player(GameCommands):
                 if not self._may_be_repeated(asked, refused):
                     raise
                 if refused.code == "deadline_exceeded":
-                    link.lose_if_silent(heard_at)
+                    await self._doubt(link, heard_at)
                 asked.refused = refused
                 self._look_for_owner(asked, refused)
                 limits = self._limits
@@ -228,6 +228,11 @@ class Player(GameCommands):
                     refused, asked.tries - 1, limits.retry_pause_ms, limits.retry_pause_max_ms, self._dice
                 )
             await trio.sleep(pause_s)
+
+    async def _doubt(self, link: Link, heard_at: float) -> None:
+        """It did not answer in time. If it has said nothing else since then, is it there at all?"""
+        if link is self._kept.current and link.connection.heard_at == heard_at:
+            await link.ping(self.next_id(), self._limits.ping_deadline_ms)
 
     def _may_be_repeated(self, asked: Asked, refused: Refused) -> bool:
         return refused.retryable or (refused.code == "watch_replaced" and asked.event == "battle:watch")

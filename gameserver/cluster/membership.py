@@ -101,10 +101,16 @@ class Membership:
 
     def _pause_s(self) -> float:
         """Until the next beat; or until a silent node may be dead, so that this is not noticed a beat later."""
-        ttl_s, now = self._settings.node_ttl_ms / 1000, trio.current_time()
-        members = self.view.members
-        until_dead = [at + ttl_s - now for name, at in self._seen_at.items() if members[name].status != "dead"]
-        return max(MOMENT_S, min([self._settings.beat_interval_ms / 1000, *until_dead]))
+        beat_s, ttl_s, now = (
+            self._settings.beat_interval_ms / 1000,
+            self._settings.node_ttl_ms / 1000,
+            trio.current_time(),
+        )
+        if not self._reachable:  # nobody is found dead meanwhile
+            return beat_s
+        others = {name for name, member in self.view.members.items() if member.usable} - {self.me.name}
+        until_dead = [self._seen_at[name] + ttl_s - now for name in others if name in self._seen_at]
+        return max(MOMENT_S, min([beat_s, *until_dead]))
 
     def adopt_me(self) -> None:
         """What this node says of itself has changed: in its own view, that holds at once."""

@@ -59,12 +59,16 @@ class Owners:
         return self.learned(actor_id) or self.place(actor_id)
 
     @property
+    def me(self) -> NodeInfo:
+        return self._membership.me
+
+    @property
     def takes_actors_here(self) -> bool:
-        return self._membership.me.owning
+        return self.me.owning
 
     @property
     def has_actors_role(self) -> bool:
-        return "actors" in self._membership.me.roles
+        return "actors" in self.me.roles
 
     def owning(self) -> Iterator[NodeInfo]:
         """The nodes that take actors."""

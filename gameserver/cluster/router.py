@@ -137,8 +137,11 @@ class Router:
             self.pass_on(message, node)
 
     def belongs_here(self, sleeper: Sleeper, now_ms: int) -> bool:
-        """Its place is here, or whose place it is has not woken it for long."""
-        if not self._owners.takes_actors_here:
+        """It is ours, its place is here, or whose place it is has not woken it for long."""
+        me = self._owners.me
+        if not me.owning:
             return False
+        if (sleeper.owner, sleeper.incarnation) == (me.name, me.incarnation):
+            return True  # nobody else can
         place = self._owners.place(sleeper.actor_id, sleeper.rules, but=(sleeper.owner, sleeper.incarnation))
         return place == self._owners.here or now_ms - sleeper.wake_at_ms > self._settings.wake_patience_ms

@@ -143,14 +143,14 @@ class WatchRenewals:
     async def _look_up(self) -> None:
         """Ask the journal about those of which nobody knows."""
         lost, self._lost = self._lost, {}
-        watched = [battle_id for battle_id in lost if self._watches.followed(battle_id)]
-        if not watched:
+        followed = [battle_id for battle_id in lost if self._watches.followed(battle_id)]
+        if not followed:
             return
         try:
-            found = await self._facts.whereabouts(watched)
+            found = await self._facts.whereabouts(followed)
         except JournalError as error:  # asked again at the next renewal
             if not self._failing:
-                log.warning("watches.look_up_failed", battles=len(watched), error=str(error))
+                log.warning("watches.look_up_failed", battles=len(followed), error=str(error))
             self._failing = True
             return
         self._failing = False

@@ -60,6 +60,7 @@ class _Pass:
     events: deque[Events] = Factory(deque)
     watches: list[Watch] = Factory(list)
     walk: Iterator[None] = Factory(lambda: iter(()))
+    walkers: int = 0
 
 
 Behind = Callable[[Watch, int, int], None]
@@ -74,10 +75,16 @@ def _hang_up(watch: Watch, _after: int, _up_to: int) -> None:
     watch.session.close(CloseCode.MISSED_EVENTS)
 
 
-def _go_along(walk: Iterator[None]) -> Iterator[None]:
+def _go_along(under_way: _Pass) -> Iterator[None]:
     """Not `yield from`: that would end the walk for the others, too, when ours is cancelled."""
-    for _ in walk:
-        yield
+    under_way.walkers += 1
+    try:
+        for _ in under_way.walk:
+            yield
+    finally:
+        under_way.walkers -= 1
+        if not under_way.walkers:  # nobody else goes on with what is left
+            at_once(under_way.walk)
 
 
 class Watches:
@@ -89,7 +96,7 @@ class Watches:
         self._left: dict[str, float] = {}
         """Battles that nobody watches any more and that are still followed, each until when; the first ends first."""
         self._passes: dict[str, _Pass] = {}
-        self.recent = Recent(limits.recent_limit)
+        self.recent = Recent(limits.recent_limit, limits.recent_limit_bytes)
         self._fill: Behind = _hang_up
         self._begun: Callable[[str], None] = _nobody_cares
 
@@ -216,7 +223,7 @@ class Watches:
             under_way = self._passes[battle_id] = _Pass()
             under_way.walk = self._walk(battle_id, under_way)
         under_way.events.append(events)
-        return _go_along(under_way.walk)
+        return _go_along(under_way)
 
     def _walk(self, battle_id: str, under_way: _Pass) -> Iterator[None]:
         try:

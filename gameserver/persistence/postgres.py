@@ -7,7 +7,7 @@ round trip; `postgres_limits.py` says what ends one whose client fell silent.
 
 What an error says about the statement:
 - CommitRejected: the server refused it because of what it says; trying again gives the same.
-- StorageUnavailable: nothing has changed; the server was away, or had no room or no time for it.
+- StorageUnavailable: nothing has changed; the server was away, did not let us in, or had no room or no time for it.
 - OutcomeUnknown: it was sent and its answer was lost. For all but commits the callers' statements are made so that
   trying again is harmless, and such a loss counts as StorageUnavailable too.
 """
@@ -37,6 +37,10 @@ SERVER_LOST: Final = ("08", "25P04", "40003", "57P")
 # SQLSTATEs by which the server says no for reasons of its own: a deadlock or a lost race (40), no time (57014), no room
 # (53), broken files (58), a lock not given (55), a standby (25).
 SERVER_TROUBLE: Final = ("25", "40", "53", "55", "57014", "58")
+
+
+class NotLetIn(StorageUnavailable):
+    """The server is there, and gives us no connection: a wrong password, no such database."""
 
 
 @frozen
@@ -97,7 +101,7 @@ class Connections:
         await limit_transactions(connection, self._deadline_ms)
 
     async def _fetch(self, text: str, args: tuple[object, ...]) -> Rows:
-        with translated(lost=StorageUnavailable):  # nothing has been sent yet
+        with translated(lost=StorageUnavailable, rejected=NotLetIn):  # nothing has been sent yet
             connection = await self._pool.acquire(timeout=self._settings.connect_deadline_ms / 1_000)
         try:
             return await connection.fetch(text, *args, timeout=self._deadline_ms / 1_000)
@@ -176,7 +180,7 @@ async def _connect_patiently(postgres: Postgres, give_up_at: float) -> None:
     while True:
         try:
             await postgres.fetch("SELECT 1")
-        except CommitRejected as error:
+        except (NotLetIn, CommitRejected) as error:
             raise StartError(f"PostgreSQL does not let us in: {error}") from error
         except StorageUnavailable as error:
             if trio.current_time() + CONNECT_PAUSE_S >= give_up_at:
@@ -187,12 +191,12 @@ async def _connect_patiently(postgres: Postgres, give_up_at: float) -> None:
 
 
 @contextlib.contextmanager
-def translated(lost: type[JournalError]) -> Iterator[None]:
+def translated(lost: type[JournalError], rejected: type[JournalError] = CommitRejected) -> Iterator[None]:
     """What the drivers raise, as ours; `lost` for a statement whose answer did not come."""
     try:
         yield
     except asyncpg.PostgresError as error:
-        raise _meaning(error, lost)(_words(error)) from error
+        raise _meaning(error, lost, rejected)(_words(error)) from error
     except (OSError, EOFError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         raise lost(_words(error)) from error
     except (BridgeClosed, DeadlineExceeded) as error:
@@ -209,13 +213,15 @@ def violated(error: CommitRejected) -> str | None:
     return cause.constraint_name if isinstance(cause, asyncpg.UniqueViolationError) else None
 
 
-def _meaning(error: asyncpg.PostgresError, lost: type[JournalError]) -> type[JournalError]:
+def _meaning(
+    error: asyncpg.PostgresError, lost: type[JournalError], rejected: type[JournalError]
+) -> type[JournalError]:
     state = str(error.sqlstate or "")
     if state.startswith(SERVER_LOST):
         return lost
     if state.startswith(SERVER_TROUBLE):
         return StorageUnavailable
-    return CommitRejected
+    return rejected
 
 
 def _words(error: Exception) -> str:

@@ -5,6 +5,7 @@ as one write at the next flush (see `Outgoing`). Commands of a mode are not look
 until the battle's owner structures it.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, Final, Literal, Protocol
@@ -19,7 +20,6 @@ from gameserver.protocol.close_codes import CloseCode
 from gameserver.protocol.connection import Connection
 from gameserver.protocol.envelope import Envelope, battle_of, decode_envelope, number_of, watch_of
 from gameserver.protocol.frames import text_frame
-from gameserver.turns import strides
 
 WRITES_AT_ONCE: Final = 16
 
@@ -37,7 +37,7 @@ class Identified:
 
 
 class Gateway(Protocol):
-    """What a session can ask for. Each call is answered through `session.accept`, `show` or `refuse`, in time."""
+    """What a session can ask for. Each call is answered in time: through what `session.expect` gives, or `refuse`."""
 
     def now_ms(self) -> int: ...
 
@@ -58,7 +58,7 @@ class Outgoing:
     """The sessions that have something queued: flushed once per commit, or else once per turn of the event loop."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
-        self._touched: list[Session] = []
+        self._touched: deque[Session] = deque()
         self._wake = wake
 
     def touch(self, session: "Session") -> None:
@@ -67,11 +67,11 @@ class Outgoing:
         self._touched.append(session)
 
     def flush(self) -> Iterator[None]:
-        """Who is touched again on the way is flushed by the next."""
-        touched, self._touched = self._touched, []
-        for some in strides(touched, WRITES_AT_ONCE):
-            for session in some:
-                session.flush()
+        """Until nothing is queued any more. A walk that is given up leaves the rest to another one, which `wake` has
+        called when the first was touched."""
+        while self._touched:
+            for _ in range(min(WRITES_AT_ONCE, len(self._touched))):
+                self._touched.popleft().flush()
             yield
 
 

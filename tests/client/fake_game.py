@@ -92,6 +92,8 @@ class FakeGame:
         self.unanswered = 0
         """So many commands take effect, and then their connection breaks before the answer."""
         self.silent = False
+        self.stalled = False
+        """Nothing is committed, and so nothing is answered but a ping."""
         self.frozen = set()
         """URLs of nodes that hang, and may say nothing."""
         self.latency_s = None
@@ -140,6 +142,8 @@ class FakeGame:
     def hear(self, wire, message):
         event, number, payload = message["event"], message["id"], message["payload"]
         self.heard.append((wire.url, event, number))
+        if self.stalled and event != "ping":
+            return
         try:
             if self.refusals and event != "ping" and event != "battle:watch":
                 raise self.refusals.popleft()

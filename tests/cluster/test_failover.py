@@ -3,6 +3,7 @@
 import trio
 
 from gameserver.actors.ports import Accepted
+from gameserver.errors import CommitRejected
 from tests.cluster.cluster_stage import clustered
 
 ABC = ("node-a", "node-b", "node-c")
@@ -101,3 +102,15 @@ async def test_a_dead_node_is_known_to_be_dead_when_its_time_is_over_and_not_a_b
         assert cluster["node-a"].sees()["node-b"] != "dead"
         await trio.sleep(0.02)
         assert cluster["node-a"].sees()["node-b"] == "dead"
+
+
+async def test_an_actor_of_ours_that_was_abandoned_is_woken_when_its_timer_is_due(autojump_clock):
+    async with clustered("node-a", "node-b") as cluster:
+        battle = await cluster.battle(cluster.id_on("node-a"))
+        await cluster["node-a"].do(battle, "timer", ms=3_000).answer()
+        cluster["node-a"].journal.fail_next(CommitRejected("so it goes"))
+        assert await cluster["node-a"].do(battle, "hit").code() == "commit_rejected"
+        await cluster.settle()
+        assert cluster.holders(battle) == []
+        await trio.sleep(3.5)
+        assert cluster.holders(battle) == ["node-a"]

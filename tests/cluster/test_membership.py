@@ -264,3 +264,20 @@ async def test_looking_costs_at_most_one_beat_at_a_time(autojump_clock, looks):
             a.membership.look()
         await trio.sleep(0.19)
         assert len(calls) == 1
+
+
+async def test_while_the_directory_is_away_it_is_asked_at_each_beat_and_no_more(autojump_clock):
+    async with beating("a", "b") as (board, one, _):
+        await trio.sleep(3)
+        asked = 0
+        board.away = True
+        meet = one.directory.meet
+
+        async def counted(me):
+            nonlocal asked
+            asked += 1
+            return await meet(me)
+
+        one.directory.meet = counted
+        await trio.sleep(30)
+        assert asked <= 61

@@ -115,3 +115,24 @@ async def test_a_watch_is_behind_only_by_what_nobody_passes_on(autojump_clock):
         at_once(stage.watches.pass_on(Events(B, 4)))
         assert seqs(stage, clients) == [[1, 2, 3]] * 4
         assert stage.watches.seen_seq(B) == 3
+
+
+async def test_a_pass_that_is_cancelled_and_that_nobody_else_goes_on_with_comes_to_its_end(autojump_clock):
+    async with watched() as (stage, clients):
+        walk = iter(stage.watches.pass_on(events(1, 3)))
+        next(walk)
+        walk.close()
+        assert seqs(stage, clients) == [[1, 2, 3]] * 4
+        at_once(stage.watches.pass_on(events(4, 4)))
+        assert seqs(stage, clients) == [[1, 2, 3, 4]] * 4
+
+
+async def test_a_flush_that_is_cancelled_leaves_nobody_mute(autojump_clock):
+    async with watched(100) as (stage, clients):
+        at_once(stage.watches.pass_on(events(1, 1)))
+        walk = stage.sessions.outgoing.flush()
+        next(walk)
+        walk.close()
+        at_once(stage.watches.pass_on(events(2, 2)))
+        await stage.settle()
+        assert [client.seqs(B) for client in clients] == [[1, 2]] * 100

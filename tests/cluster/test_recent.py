@@ -12,6 +12,7 @@ from tests.cluster.stage import Client, Stage, staged
 
 B = "018f0000-0000-7000-8000-000000000001"
 CROWD = 30
+MANY = 1_000_000
 
 
 def lines(*seqs: int) -> list[bytes]:
@@ -22,7 +23,7 @@ def lines(*seqs: int) -> list[bytes]:
 
 
 def test_what_follows_is_kept_and_what_is_known_does_not_count_again():
-    recent = Recent(10)
+    recent = Recent(10, MANY)
     recent.note(B, 4, lines(4, 5))
     recent.note(B, 5, lines(5, 6))
     recent.note(B, 4, lines(4))
@@ -34,7 +35,7 @@ def test_what_follows_is_kept_and_what_is_known_does_not_count_again():
 
 
 def test_behind_a_hole_it_begins_anew():
-    recent = Recent(10)
+    recent = Recent(10, MANY)
     recent.note(B, 4, lines(4, 5))
     recent.note(B, 7, lines(7))
     assert recent.between(B, 4, 5) is None
@@ -42,7 +43,7 @@ def test_behind_a_hole_it_begins_anew():
 
 
 def test_what_was_read_stands_before_what_has_come_since_unless_there_is_a_hole_between():
-    recent = Recent(10)
+    recent = Recent(10, MANY)
     recent.note(B, 7, lines(7, 8))
     recent.note_earlier(B, 4, lines(4, 5, 6))
     assert recent.between(B, 3, 8) == lines(4, 5, 6, 7, 8)
@@ -52,16 +53,29 @@ def test_what_was_read_stands_before_what_has_come_since_unless_there_is_a_hole_
 
 
 def test_of_each_battle_only_the_last_events_are_kept():
-    recent = Recent(3)
+    recent = Recent(3, MANY)
     recent.note(B, 1, lines(1, 2, 3, 4, 5))
     recent.note(B, 6, lines(6))
     assert recent.between(B, 3, 6) == lines(4, 5, 6)
     assert recent.between(B, 2, 6) is None
 
 
+def test_beyond_the_bound_the_battle_is_forgotten_in_which_nothing_has_happened_for_longest():
+    recent = Recent(10, 8)
+    recent.note(B, 1, lines(1, 2, 3))
+    recent.note("another", 1, lines(1, 2, 3))
+    recent.note(B, 4, lines(4))
+    recent.note("a third", 1, lines(1, 2))
+    assert recent.between("another", 0, 3) is None
+    assert recent.between(B, 0, 4) == lines(1, 2, 3, 4)
+    assert recent.octets == 6
+    recent.forget(B)
+    assert recent.octets == 2
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_whatever_comes_in_whatever_order_it_never_says_what_is_not_so(seed: int):
-    dice, recent = random.Random(seed), Recent(12)
+    dice, recent = random.Random(seed), Recent(12, MANY)
     for _ in range(300):
         first = dice.randrange(1, 60)
         note = dice.choice((recent.note, recent.note, recent.note_earlier))
@@ -147,7 +161,7 @@ async def test_beyond_the_limit_the_battle_that_was_left_first_is_let_go(autojum
         (eve,) = await watching(stage, ["eve"])
         for battle in others:
             eve.say("battle:watch", battle)
-        await stage.settle()
+            await stage.settle()
         leave(stage, [eve])
         assert stage.watches.battles() == others[1:]
         assert len(stage.watches.recent) == 2

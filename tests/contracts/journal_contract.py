@@ -314,6 +314,14 @@ class JournalContract:
         assert await before.append([entry(actor, 2) for actor in (one, two)]) == frozenset()
         assert await asleep(after, 30) == await asleep(other, 30) == []
 
+    async def test_a_process_that_is_gone_and_asks_finds_what_it_had_once(self, world: World) -> None:
+        journal = await world.journal("node-a")
+        actor = await created(journal)
+        await journal.append([entry(actor, 1, wake_at_ms=10)])
+        await world.expire("node-a")
+        assert await asleep(journal, 30) == [actor.actor_id]
+        assert await asleep(journal, 5) == [actor.actor_id]
+
     async def test_timers_of_unknown_rules_do_not_fill_the_limit(self, world: World) -> None:
         journal = await world.journal("node-a")
         pinned = [("battle", "other", 3), ("battle", "classic", 2), ("group", "", 2), ("battle", "a/b", 3)]

@@ -256,9 +256,9 @@ class MemoryJournal:
         return [each for each in found if after is None or _order(each) > _order(after)][:limit]
 
     def _sleeps(self, actor: StoredActor, *, due: bool) -> bool:
-        if actor.owner is None or self._is_mine(actor):
-            return due
-        return not self.store.lives(actor.owner, actor.incarnation)
+        if actor.owner is not None and not self.store.lives(actor.owner, actor.incarnation):
+            return True
+        return due and (actor.owner is None or self._is_mine(actor))
 
     def _is_mine(self, actor: StoredActor) -> bool:
         return (actor.owner, actor.incarnation) == (self.node, self.incarnation)

@@ -4,6 +4,7 @@ What is held up on purpose: a row of `battle_scores` that a stranger's transacti
 *after* it has locked its actor; a lock on the whole table keeps it waiting *before* that.
 """
 
+from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 import pytest
@@ -227,6 +228,24 @@ async def test_the_server_away_means_nothing_was_sent(node: Node, database: str)
             await journal.append([entry(actor, 1)])
         with pytest.raises(StorageUnavailable):
             await journal.load(actor.actor_id)
+
+
+@pytest.fixture
+def guest_database(database: str, run_sql: Callable[[str], None]) -> Iterator[str]:
+    """The database's URL for a role of its own, which may lose its leave to log in."""
+    run_sql("CREATE ROLE guest LOGIN SUPERUSER")
+    yield urlsplit(database)._replace(netloc="guest@").geturl()
+    run_sql("DROP ROLE guest")
+
+
+async def test_not_being_let_in_any_more_means_nothing_was_sent(node: Node, guest_database: str) -> None:
+    journal, postgres = await node.journal(guest_database)
+    actor = await created(journal)  # no commit yet, so the connection for them is still to be opened
+    await postgres.fetch("ALTER ROLE guest NOLOGIN")
+    with pytest.raises(StorageUnavailable, match="InvalidAuthorization"):
+        await journal.append([entry(actor, 1)])
+    await postgres.fetch("ALTER ROLE guest LOGIN")
+    assert await journal.append([entry(actor, 1)]) == {actor.actor_id}
 
 
 async def test_what_a_statement_violates_is_named(node: Node, database: str) -> None:

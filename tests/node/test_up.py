@@ -162,6 +162,7 @@ async def test_a_node_whose_rules_hang_where_nothing_interrupts_them_is_killed_a
             await until_ready(node)
             async with world.connected(duel.attackers[0]) as player:
                 await player.attack(duel.battle_id)
+        assert game.log.read_text().count("hangs") == 1
         assert nodes_of(game).keys() == before.keys()
         assert await game.terminated() == 0
 

@@ -24,7 +24,7 @@ WITH RECURSIVE owners AS (
 ), due AS (
     SELECT a.* FROM actors a
     WHERE a.wake_at_ms <= $1 AND a.wake_at_ms >= $7 AND a.set_aside IS NULL
-      AND (a.owner IS NULL OR (a.owner = $2 AND a.incarnation = $3))
+      AND (a.owner IS NULL OR (a.owner = $2 AND a.incarnation = $3 AND (a.owner, a.incarnation) NOT IN (TABLE gone)))
       AND ((a.kind, a.mode, a.rules_version) IN (SELECT * FROM unnest($4::text[], $5::text[], $6::int[]))) IS TRUE
       AND (a.wake_at_ms, a.id) > ($7, $8::uuid)
     ORDER BY a.wake_at_ms, a.id
