@@ -50,14 +50,15 @@ def plain_environment() -> dict[str, str]:
     }
 
 
-def free_ports(count: int) -> list[int]:
-    """Not of those that the kernel gives to outgoing connections: players', in the way of a node that starts again."""
+def free_ports(count: int, neighbours: int = 0) -> list[int]:
+    """Each with so many free ones behind it. Not of those that the kernel gives to outgoing connections: these would be
+    in the way of a node that starts again, and who asks whether it is back could end up connected to itself."""
     with contextlib.ExitStack() as stack:
         free: list[int] = []
         for port in random.sample(PORTS, len(PORTS)):
-            each = stack.enter_context(socket.socket())
             with contextlib.suppress(OSError):
-                each.bind((LOOPBACK, port))
+                for each in range(port, port + neighbours + 1):
+                    stack.enter_context(socket.socket()).bind((LOOPBACK, each))
                 free.append(port)
             if len(free) == count:
                 break

@@ -1,12 +1,12 @@
 """Nodes of one role each: the first takes requests, the second holds connections, the third owns the actors."""
 
-import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
 
 import pytest
 
 from gameserver.errors import Refused
+from loadtest.node_environment import free_ports
 from tests.node.cluster import (
     FREE,
     UNHURRIED,
@@ -28,17 +28,11 @@ from tests.node.world import Witness, World, eventually, opened, request, world_
 ROLES = (("http",), ("websocket",), ("actors",))
 
 
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
-
-
 @pytest.fixture(scope="module")
 def nodes(node_settings: MakeSettings) -> Iterator[list[NodeThread]]:
     """All of them would listen on the same two ports, if they did."""
-    ports = {"http": {"port": free_port()}, "websocket": {"port": free_port(), **UNHURRIED}}
+    http, websocket = free_ports(2)
+    ports = {"http": {"port": http}, "websocket": {"port": websocket, **UNHURRIED}}
     with nodes_of(node_settings(guards=FREE, **ports), *ROLES) as running:
         yield running
 

@@ -14,6 +14,7 @@ from gameserver.client.errors import Disconnected
 from gameserver.config import Settings, load_settings
 from gameserver.errors import Refused
 from gameserver.node_process import NodeProcess, numbered
+from loadtest.node_environment import free_ports
 from tests.node import hung_modes, modes
 from tests.node.processes import Process, descendants, until_gone
 from tests.node.world import World, eventually, opened, request
@@ -23,27 +24,9 @@ GREETING = "The game is running."
 BACK_S = 30
 
 
-def free_ports() -> list[int]:
-    """Three bases with a neighbour each, for two nodes: `up` has to know its ports before its nodes do."""
-    held: list[socket.socket] = []
-    bases: list[int] = []
-    while len(bases) < 3:
-        first = socket.create_server(("127.0.0.1", 0))
-        held.append(first)
-        base = first.getsockname()[1]
-        try:
-            held.append(socket.create_server(("127.0.0.1", base + 1)))
-        except (OSError, OverflowError):
-            continue
-        bases.append(base)
-    for each in held:
-        each.close()
-    return bases
-
-
 def settings_in(folder: Path) -> Settings:
     plain = Settings()
-    http, websocket, admin = free_ports()
+    http, websocket, admin = free_ports(3, neighbours=1)  # for two nodes
     return evolve(
         plain,
         node=evolve(plain.node, data_dir=folder),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from attrs import frozen
 
+from loadtest.node_environment import free_ports
 from tests.node.world import eventually
 from tests.ops.backend import LOOPBACK, Backend
 
@@ -24,7 +25,7 @@ class Balancer:
 
 @asynccontextmanager
 async def balancer(nodes: Sequence[Backend], folder: Path) -> AsyncIterator[Balancer]:
-    http_port, websocket_port = free_ports()
+    http_port, websocket_port = free_ports(2)
     configuration = folder / "nginx.conf"
     ports = {8080: http_port, 8081: websocket_port}
     for number, node in enumerate(nodes):
@@ -64,8 +65,3 @@ def listens(process: subprocess.Popen[bytes], log: Path, *ports: int) -> bool:
     except ConnectionRefusedError:
         return False
     return True
-
-
-def free_ports() -> tuple[int, int]:
-    with socket.create_server((LOOPBACK, 0)) as one, socket.create_server((LOOPBACK, 0)) as other:
-        return one.getsockname()[1], other.getsockname()[1]
