@@ -58,6 +58,11 @@ class Swarm:
                     if wire is not None:
                         wire.receive()
 
+    def cut(self) -> None:
+        """All that it reads are lost in the same moment."""
+        for wire in list(self._wires.values()):
+            wire.cut()
+
     @asynccontextmanager
     async def connect(
         self,
@@ -141,6 +146,9 @@ class Wire:
         with suppress(OSError):
             self._sock.send(_masked(CLOSE, b"\x03\xe8"))
         self._sock.close()
+
+    def cut(self) -> None:
+        self._end(ABNORMAL, "cut off")
 
     # -- sending ------------------------------------------------------------------------------------------------------
 

@@ -5,16 +5,14 @@ repeated, at any moment at which its battle might accept it.
 """
 
 import random
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Final
 
 import trio
 from attrs import define, field, frozen
 
-from gameserver.client.connection import ABNORMAL, Connection, Event
-from gameserver.client.errors import Disconnected
-from gameserver.client.limits import ConnectionLimits
+from gameserver.client.connection import Event
 from gameserver.errors import Refused
 from loadtest.chaos.limits import BRIEF_SHARE, END_DEADLINE_S
 from loadtest.chaos.recovery import Recovery
@@ -61,7 +59,6 @@ class Crowd:
         self._seating, self._swarm = Seating(), Swarm(meter)
         self._squads: list[Squad] = []
         self._fights: dict[str, Fight] = {}
-        self._connections: set[Connection] = set()
         self._waiting: dict[SimulatedPlayer, float] = {}
         self._recoveries: set[Recovery] = set()
         self._ending = trio.Event()
@@ -88,8 +85,7 @@ class Crowd:
 
     def cut_off(self) -> None:
         """All connections break at the same moment."""
-        for connection in list(self._connections):
-            connection.lose(Disconnected(ABNORMAL, "cut off"))
+        self._swarm.cut()
 
     def send_home(self) -> None:
         """Who was driven to another node goes back to the own one: every fault of a node hits players, too."""
@@ -128,30 +124,13 @@ class Crowd:
     def _player(self, account: Account, urls: Sequence[str]) -> SimulatedPlayer:
         seen = self.recording.players[account.player_id] = Seen()
         dice = random.Random(account.player_id)
-        return SimulatedPlayer(account, urls, seen, self._meter, self._seating, self._hear, self._dial, dice)
+        return SimulatedPlayer(account, urls, seen, self._meter, self._seating, self._hear, self._swarm.connect, dice)
 
     def _hear(self, event: Event) -> None:
         for recovery in self._recoveries:
             recovery.hear(event)
         if event["event"] == "battle:finished":
             self._fights[event["payload"]["battleId"]].over.set()
-
-    @asynccontextmanager
-    async def _dial(
-        self,
-        url: str,
-        token: str,
-        instance: int | None = None,
-        *,
-        on_event: Callable[[Event], None] | None = None,
-        limits: ConnectionLimits | None = None,
-    ) -> AsyncIterator[Connection]:
-        async with self._swarm.connect(url, token, instance, on_event=on_event, limits=limits) as connection:
-            self._connections.add(connection)
-            try:
-                yield connection
-            finally:
-                self._connections.remove(connection)
 
     # -- the battles --------------------------------------------------------------------------------------------------
 

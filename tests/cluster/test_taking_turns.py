@@ -47,6 +47,12 @@ async def watching(stage, number):
     return clients
 
 
+def all_have_seen_everything(stage, clients):
+    for client in clients:
+        client.check()
+        assert client.positions[B] == stage.node.store.actors[B].last_seq
+
+
 async def test_a_commit_seen_by_ten_thousand_lets_others_have_a_turn_on_the_way(autojump_clock, costly):
     async with staged(actors={"mailbox_limit": 10_000}) as stage:
         await stage.node.battle(B)
@@ -56,9 +62,7 @@ async def test_a_commit_seen_by_ten_thousand_lets_others_have_a_turn_on_the_way(
             await stage.settle()
         assert measured.seconds <= TURN_S + MARGIN_S
         assert measured.turns >= 10_000 * (QUEUED_S + SENT_S) / (TURN_S + MARGIN_S)
-        for client in clients:
-            client.check()
-            assert client.positions[B] == stage.node.store.actors[B].last_seq
+        all_have_seen_everything(stage, clients)
 
 
 async def test_the_next_statement_is_on_its_way_while_thousands_are_told_of_the_last(autojump_clock, costly):
@@ -114,9 +118,7 @@ async def test_whoever_comes_and_goes_in_the_middle_of_it_neither_misses_nor_dou
                 assert isinstance(await stage.node.do(B).answer(), Accepted)
             fighting = False
         await trio.sleep(5)
-        for client in clients:
-            client.check()
-            assert client.positions[B] == stage.node.store.actors[B].last_seq
+        all_have_seen_everything(stage, clients)
 
 
 async def test_a_lease_lost_in_the_middle_takes_nothing_from_those_who_are_not_told_yet(autojump_clock, short_steps):
