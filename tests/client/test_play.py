@@ -8,12 +8,12 @@ from gameserver.errors import Refused, StartError
 from gameserver.game.classic import Numbers, rules_with
 from tests.node.running import NodeThread, settings_with
 
-SHORT = rules_with("short", 1, Numbers(attacker_health=40, defender_health=40, energy_start=10, duration_ms=20_000))
+SHORT = rules_with("short", 1, Numbers(attacker_health=120, defender_health=120, energy_start=10, duration_ms=20_000))
 
 
 @pytest.fixture
 def game_url(database, redis_url, tmp_path):
-    """A whole node, with a mode whose battles are over after a few hits."""
+    """A whole node, with a mode whose battles are over soon, but not before everybody has hit."""
     own = {"node": {"data_dir": tmp_path}, "postgres": {"url": database}, "redis": {"url": redis_url}}
     with NodeThread(settings_with(**own), [SHORT]) as running:
         yield f"http://127.0.0.1:{running.node.http_port}"
