@@ -8,10 +8,10 @@ PY := .venv/bin/python
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test load chaos simulate bench check format lock clean
+.PHONY: help setup run test load chaos simulate fuzz conformance bench check format lock clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 setup: $(STAMP) ## Make .venv and install everything (the other targets do this by themselves)
 
@@ -30,7 +30,13 @@ chaos: $(STAMP) ## Kill, freeze, cut off and drain real nodes under play, and pr
 simulate: $(STAMP) ## Let all go wrong in simulated clusters, seed after seed (SEED=7 STEPS=20: that one, with 20 troubles)
 	@exec $(PY) -m tests.simulation $(if $(SEED),--seed $(SEED)) $(if $(STEPS),--steps $(STEPS))
 
-bench: $(STAMP) ## Measure one node beside a Node.js peer (needs a C compiler and Node.js)
+fuzz: $(STAMP) ## Throw whatever bytes at the WebSocket edge (EXAMPLES=100000: for longer)
+	@FUZZ_EXAMPLES=$(or $(EXAMPLES),20000) exec $(PY) -m pytest -n 3 tests/net/test_fuzz.py $(ARGS)
+
+conformance: $(STAMP) ## Run Autobahn's testsuite against the WebSocket edge (needs Python 2.7 and a C compiler)
+	@exec $(PY) -m tests.conformance $(ARGS)
+
+bench: $(STAMP) ## Measure beside a Node.js peer, and write docs/benchmarks.md (needs a C compiler and Node.js)
 	@exec $(PY) -m loadtest.bench $(ARGS)
 
 check: $(STAMP) ## Check format, lint, types and the layers

@@ -113,7 +113,7 @@ def make_core(settings: Settings, kinds: Kinds, storage: Storage, cache: Cache, 
     storage.keeper.on_lost(catalog.drop_all)
     router = Router(kinds, catalog, owners, cluster.requests, links, cluster.watch_leases, settings.actors)
     lifecycle = Lifecycle(router, storage.facts, cache.rates, settings.guards, settings.actors, issuer)
-    resumes = Resumes(journal, watches, settings)
+    resumes = Resumes(journal, watches, router.send, settings)
     feed = LeaderboardFeed(cache.leaderboards, sessions, settings.leaderboard)
     announcements = Announcements(sessions, storage.facts, cache.leaderboards, links, settings.cluster)
     by_topic = {

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from attrs import fields, resolve_types
 from cattrs import ClassValidationError, transform_error
+from cattrs.fns import identity
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 from cattrs.preconf.msgspec import make_converter
 
@@ -38,6 +39,9 @@ converter.register_structure_hook(Path, lambda value, _: Path(converter.structur
 encode: Final[Callable[[Any], bytes]] = msgspec.json.Encoder().encode
 """JSON bytes of plain data, in the order of its keys: the same data always gives the same bytes."""
 
+NOT_PLAIN: Final = (TypeError, ValueError, OverflowError, RecursionError)
+"""What `encode` raises for what is no plain data, such as the view of a mode that has gone wrong."""
+
 decode: Final[Callable[[bytes], Any]] = msgspec.json.Decoder().decode
 """Plain data of JSON bytes. Raises msgspec.DecodeError."""
 
@@ -55,6 +59,12 @@ def wire_class(cls: type[T]) -> type[T]:
     converter.register_structure_hook(cls, structure)
     converter.register_unstructure_hook(cls, make_dict_unstructure_fn(cls, converter, **overrides))
     return cls
+
+
+def hook_for(kind: Any) -> Callable[[Any], Any] | None:
+    """What makes plain data of a field of this type; None if its values are plain as they are."""
+    hook = converter.unstructure if kind is None else converter.get_unstructure_hook(kind)
+    return None if hook is identity else hook
 
 
 def structure(data: Any, cls: type[T]) -> T:
@@ -75,4 +85,15 @@ def explain(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-__all__ = ["camel", "converter", "decode", "encode", "explain", "structure", "unstructure", "wire_class"]
+__all__ = [
+    "NOT_PLAIN",
+    "camel",
+    "converter",
+    "decode",
+    "encode",
+    "explain",
+    "hook_for",
+    "structure",
+    "unstructure",
+    "wire_class",
+]

@@ -4,6 +4,7 @@ A setting's environment name is `GAMESERVER_`, its section and its name: `settin
 `GAMESERVER_HTTP_PORT`. Names that the world knows already (`DATABASE_URL`, `REDIS_URL`, `PORT`) are aliases.
 """
 
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, cast
@@ -104,7 +105,10 @@ class ActorSettings:
     wakes_limit: int = setting(
         8, "actors", "Actors woken at the same time; the rest of activations_limit is for play", least=1
     )
-    snapshot_every: int = setting(500, "events", "Events between two snapshots", least=1)
+    snapshot_every: int = setting(500, "events", "Events between two snapshots, at least", least=1)
+    snapshot_tail: int = setting(
+        4, "sizes", "Between two snapshots, bytes of events of at least so many times the size of the last", least=0
+    )
     restart_intensity: int = setting(3, "crashes", "More crashes than this within the period set an actor aside")
     restart_period_ms: int = setting(10_000, "ms", "The period of the restart intensity", least=1)
     restart_backoff_ms: int = setting(100, "ms", "Pause before the first restart; doubles with each", least=1)
@@ -175,6 +179,7 @@ class AuthSettings:
     signing_key: str = setting("", "text", "Signs tokens; empty: made on first start in development", secret=True)
     token_ttl_s: int = setting(3_600, "s", "How long a token is valid", least=1)
     refresh_token_ttl_s: int = setting(2_592_000, "s", "How long a refresh token is valid", least=1)
+    verified_limit: int = setting(10_000, "tokens", "Tokens whose signature is known to be good", least=1)
 
 
 @frozen
@@ -187,10 +192,24 @@ class HttpSettings:
     request_deadline_ms: int = setting(10_000, "ms", "How long one request may take", least=1)
     page_limit: int = setting(100, "rows", "Longest page of a list", least=1)
     requests_limit: int = setting(500, "requests", "Requests worked on at the same time", least=1)
+    connections_limit: int = setting(
+        4_096, "connections", "Connections of one port; beyond it new ones are closed at once", least=1
+    )
+    head_limit_bytes: int = setting(16_384, "bytes", "Longest request line and headers", least=256)
+    idle_deadline_ms: int = setting(
+        15_000, "ms", "A connection whose next request has not come by then, headers and all, is closed", least=1
+    )
+    send_deadline_ms: int = setting(10_000, "ms", "How long a client may take to take its answer", least=1)
 
 
 @frozen
 class WebSocketSettings:
+    edge: str = setting(
+        "hub" if sys.platform == "linux" else "trio-websocket",
+        "hub|trio-websocket",
+        "Which transport carries the connections; the hub needs Linux",
+        alias="GAMESERVER_EDGE",
+    )
     host: str = setting("127.0.0.1", "address", "Where the WebSocket edge listens")
     port: int = setting(8_100, "port", "Port of the WebSocket edge; 0: any")
     public_url: str = setting(
@@ -200,6 +219,12 @@ class WebSocketSettings:
     handshake_deadline_ms: int = setting(5_000, "ms", "How long a handshake may take", least=1)
     message_limit_bytes: int = setting(65_536, "bytes", "Largest message from a client", least=1)
     outgoing_limit_bytes: int = setting(1_048_576, "bytes", "What may wait for one slow client", least=1)
+    congestion_bytes: int = setting(
+        65_536, "bytes", "While more than this waits for a client, its battles' events are held back", least=1
+    )
+    slow_consumer_deadline_ms: int = setting(
+        10_000, "ms", "A client for whom something waits, and who takes nothing for this long, is closed", least=1
+    )
     ping_interval_ms: int = setting(20_000, "ms", "How often a silent connection is pinged", least=1)
     idle_deadline_ms: int = setting(60_000, "ms", "A connection that is silent for this long is closed", least=1)
     close_deadline_ms: int = setting(2_000, "ms", "How long the closing handshake may take", least=1)
@@ -219,7 +244,9 @@ class WebSocketSettings:
     followed_limit: int = setting(
         5_000, "battles", "Battles that are followed so; beyond it the first of them is let go", least=1
     )
-    held_limit: int = setting(4_096, "events", "Events held back for one resuming watcher", least=1)
+    collapse_events: int = setting(
+        1_000, "events", "Who did not keep up and has missed more of a battle gets its present state instead", least=1
+    )
 
 
 @frozen
@@ -335,6 +362,8 @@ def _consistent(settings: Settings) -> Settings:
             f"GAMESERVER_POSTGRES_LEASE_DEADLINE_MS={settings.postgres.lease_deadline_ms}: expected less than "
             f"GAMESERVER_NODE_LEASE_MS={node.lease_ms}, so that a lost renewal can be tried again in time"
         )
+    if settings.websocket.edge == "hub" and sys.platform != "linux":
+        raise ConfigError("GAMESERVER_EDGE=hub: the hub needs Linux; expected trio-websocket")
     unknown_roles = set(node.roles) - ROLES
     if unknown_roles or not node.roles:
         raise ConfigError(f"GAMESERVER_NODE_ROLES={','.join(node.roles)}: expected some of {', '.join(sorted(ROLES))}")

@@ -12,15 +12,15 @@ from gameserver.errors import Refused
 from gameserver.ids import PlayerId
 from gameserver.net.admin.context import AdminContext
 from gameserver.net.admin.operations import admin_app
-from gameserver.net.frame_stream import EdgeCounters
+from gameserver.net.edge import EdgeCounters
 from gameserver.net.handshake import Admission, Opening, admit
 from gameserver.net.http.app import Gate
 from gameserver.net.http.context import HttpContext
 from gameserver.net.http.public import public_app
 from gameserver.net.secrets import admin_token, signing_key
-from gameserver.net.serving import serve
+from gameserver.net.serving import HttpCounters, serve
 from gameserver.net.tokens import Tokens
-from gameserver.net.trio_websocket_edge import serve_websocket
+from gameserver.net.transports import TRANSPORTS
 from gameserver.node import Cache, Cluster, Core, Node, Stats, Storage
 from gameserver.protocol.connection import Connection
 from gameserver.protocol.session import Identified, Session
@@ -31,8 +31,9 @@ async def open_edges(
     settings: Settings, storage: Storage, cache: Cache, cluster: Cluster, core: Core
 ) -> AsyncIterator[Node]:
     """At the end they take nobody new, and everybody connected is told to come back."""
-    stop, counters, gate = trio.Event(), EdgeCounters(), Gate(settings.http.requests_limit)
-    tokens = Tokens(signing_key(settings), settings.auth.token_ttl_s)
+    stop, counters = trio.Event(), EdgeCounters()
+    http, gate = HttpCounters(), Gate(settings.http.requests_limit)
+    tokens = Tokens(signing_key(settings), settings.auth.token_ttl_s, settings.auth.verified_limit)
     roles, myself = settings.node.roles, cluster.myself
     websocket_port = http_port = 0
 
@@ -46,6 +47,7 @@ async def open_edges(
 
     async with trio.open_nursery() as nursery:
         if "websocket" in roles:
+            serve_websocket = TRANSPORTS[settings.websocket.edge]
             websocket_port = await nursery.start(
                 serve_websocket, settings.websocket, admit_player, partial(_open_session, settings, core), counters
             )
@@ -67,11 +69,12 @@ async def open_edges(
                 websocket_url=core.router.websocket_url,
                 sessions=core.all_sessions,
             )
-            serve_http = partial(serve, public_app(context, gate), settings.http.host, settings.http.port)
-            http_port = await nursery.start(partial(serve_http, stop=stop, setting="GAMESERVER_HTTP_PORT"))
+            app, address = public_app(context, gate), (settings.http.host, settings.http.port)
+            serve_http = partial(serve, app, settings.http, *address)
+            http_port = await nursery.start(partial(serve_http, http, stop=stop, setting="GAMESERVER_HTTP_PORT"))
             myself.http_url = _url("http", settings.http.public_url, settings.http.host, http_port)
         admin = AdminContext(
-            stats=Stats(settings, storage, cache, cluster, core, counters, gate).read,
+            stats=Stats(settings, storage, cache, cluster, core, counters, http, gate, tokens).read,
             nodes=cluster.read_nodes,
             drain=core.drain.ask,
             readiness=readiness,
@@ -82,8 +85,10 @@ async def open_edges(
             settings=settings,
             token=admin_token(settings),
         )
-        serve_admin = partial(serve, admin_app(admin), settings.admin.host, settings.admin.port)
-        admin_port: int = await nursery.start(partial(serve_admin, stop=stop, setting="GAMESERVER_ADMIN_PORT"))
+        serve_admin = partial(serve, admin_app(admin), settings.http, settings.admin.host, settings.admin.port)
+        admin_port: int = await nursery.start(
+            partial(serve_admin, HttpCounters(), stop=stop, setting="GAMESERVER_ADMIN_PORT")
+        )
         myself.admin_url = _url("http", "", settings.admin.host, admin_port)
         cluster.membership.look()
         yield Node(http_port, websocket_port, admin_port, storage, cache, cluster, core)

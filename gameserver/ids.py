@@ -1,5 +1,6 @@
 """Names of things: IDs are canonical UUID texts; a command's identity says who asked for what, once and for all."""
 
+import re
 import time
 import uuid
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from random import Random, SystemRandom
 from typing import Final, NewType
 
 from attrs import frozen
+from msgspec import Struct
 
 PlayerId = NewType("PlayerId", str)
 ActorId = NewType("ActorId", str)
@@ -15,8 +17,7 @@ ActorId = NewType("ActorId", str)
 NAMESPACE = uuid.UUID("6f6d1c1e-5a5b-4f9e-9c3f-7d1b6a0f2b11")
 
 
-@frozen
-class CommandId:
+class CommandId(Struct, frozen=True, array_like=True):
     """Identity of a command over WebSocket: the client's rising `number` within its `instance`.
 
     An instance is what `hello` gave the connection: rising in the order of issue, so that an actor can tell
@@ -73,7 +74,7 @@ def derived_id(*parts: str) -> str:
 
 def is_uuid(text: str) -> bool:
     """Whether `text` is a UUID in its canonical lower-case form, the only one that we give out or take."""
-    try:
-        return str(uuid.UUID(text)) == text
-    except ValueError:
-        return False
+    return _is_uuid(text) is not None
+
+
+_is_uuid: Final = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch

@@ -31,8 +31,10 @@ from gameserver.cluster.watch_renewals import WatchRenewals
 from gameserver.cluster.watches import Watches
 from gameserver.config import Settings
 from gameserver.ids import Issuer
-from gameserver.net.frame_stream import EdgeCounters
+from gameserver.net.edge import EdgeCounters
 from gameserver.net.http.app import Gate
+from gameserver.net.serving import HttpCounters
+from gameserver.net.tokens import Tokens
 from gameserver.persistence.postgres_accounts import PostgresAccounts
 from gameserver.persistence.postgres_facts import PostgresFacts
 from gameserver.persistence.postgres_journal import PostgresJournal
@@ -152,7 +154,9 @@ class Stats:
     cluster: Cluster
     core: Core
     edge: EdgeCounters
+    http: HttpCounters
     gate: Gate
+    tokens: Tokens
 
     def read(self) -> dict[str, Any]:
         return {
@@ -161,7 +165,7 @@ class Stats:
             "cluster": self._cluster(),
             "actors": self._actors(),
             "commits": self._commits(),
-            "http": {"at_work": self.gate.inside, "limit": self.gate.limit, "refused": self.gate.refused},
+            "http": self._http(),
             "websocket": self._websocket(),
             "consumers": self._consumers(),
             "redis": self._redis(),
@@ -209,6 +213,17 @@ class Stats:
             "events_waiting": committer.events_waiting,
             "events_waiting_limit": self.settings.journal.pending_limit,
             **asdict(committer.counters),
+        }
+
+    def _http(self) -> dict[str, Any]:
+        return {
+            "at_work": self.gate.inside,
+            "limit": self.gate.limit,
+            "refused": self.gate.refused,
+            "connections_limit": self.settings.http.connections_limit,
+            "tokens_verified": self.tokens.verified,
+            "tokens_verified_limit": self.settings.auth.verified_limit,
+            **asdict(self.http),
         }
 
     def _websocket(self) -> dict[str, Any]:

@@ -7,12 +7,13 @@ journal is folded in turns, so that the others here go on meanwhile; each of its
 from collections.abc import Iterator
 from typing import Any
 
-from gameserver.actors.actor import Actor, Memory, StateBroken, Surroundings
+from gameserver.actors.actor import Actor, Memory, Surroundings
 from gameserver.actors.kinds import Kind, Kinds
 from gameserver.actors.mailbox import Mailbox
 from gameserver.actors.messages import Birth
 from gameserver.actors.outcomes import Outcomes
 from gameserver.actors.ports import Activation, History, Journal
+from gameserver.actors.referee import StateBroken
 from gameserver.actors.time_limit import time_limit
 from gameserver.codec import decode
 from gameserver.config import CommandSettings
@@ -77,10 +78,11 @@ class _Folding:
         self._limited = time_limit().call
         self._kind, self._rows = kind, history.rows
         self._machine, self._outcomes = self._limited(kind.new), Outcomes(commands)
-        self._seq, self._at_ms = 0, 0
+        self._seq = self._at_ms = self._snapshot_bytes = 0
         if history.snapshot is not None:
             self._at_ms = self._limited(kind.restore, history.snapshot.state, self._machine, self._outcomes)
             self._seq = history.snapshot.seq
+            self._snapshot_bytes = len(history.snapshot.state)
         self._snapshot_seq = self._seq
 
     def steps(self) -> Iterator[None]:
@@ -95,7 +97,9 @@ class _Folding:
                     yield
 
     def memory(self) -> Memory:
-        return Memory(self._machine, self._outcomes, self._seq, self._at_ms, self._snapshot_seq)
+        tail_bytes = sum(len(row.public) for row in self._rows)
+        sizes = (self._snapshot_bytes, tail_bytes)
+        return Memory(self._machine, self._outcomes, self._seq, self._at_ms, self._snapshot_seq, *sizes)
 
     def _fold_next(self, events: Iterator[tuple[int, Any]]) -> bool:
         """False if there are no more."""

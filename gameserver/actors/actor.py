@@ -11,7 +11,6 @@ itself asks the rules anything: the deadline, which others want to know, is what
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import trio
@@ -19,19 +18,20 @@ from attrs import frozen
 
 from gameserver.actors.alarms import Alarms
 from gameserver.actors.committer import Committer
+from gameserver.actors.intentions import Intentions
 from gameserver.actors.kinds import Kind
 from gameserver.actors.mailbox import Mailbox
-from gameserver.actors.messages import Birth, Inspect, Message, Passivate, Send, Show, Wake, ignore
+from gameserver.actors.messages import Inspect, Message, Passivate, Send, Show, Wake, ignore
 from gameserver.actors.outcomes import Outcomes
 from gameserver.actors.pending import Pending
 from gameserver.actors.ports import Accepted, Activation, Answer, Clock, Shown, Snapshot
-from gameserver.actors.projections import project
-from gameserver.actors.referee import Referee, Ruling
+from gameserver.actors.referee import Referee
+from gameserver.actors.snapshot_pace import SnapshotPace
 from gameserver.config import ActorSettings
 from gameserver.errors import Refused
-from gameserver.game.machine import Intention, IntentionSettled, Machine
+from gameserver.game.machine import IntentionSettled, Machine
 from gameserver.game.rules import Dice, TimeUp
-from gameserver.turns import TURN_S
+from gameserver.turns import TURN_S, trio_clock
 
 
 @frozen
@@ -48,17 +48,16 @@ class Surroundings:
 
 @frozen
 class Memory:
-    """What an actor is restored to: the fold of its journal up to `seq`; `at_ms` is the time of the last event."""
+    """What an actor is restored to: the fold of its journal up to `seq`; `at_ms` is the time of the last event, and
+    `tail_bytes` the size of the events that came after the snapshot."""
 
     machine: Machine
     outcomes: Outcomes
     seq: int = 0
     at_ms: int = 0
     snapshot_seq: int = 0
-
-
-class StateBroken(Exception):
-    """The rules failed after they had decided."""
+    snapshot_bytes: int = 0
+    tail_bytes: int = 0
 
 
 class Actor:
@@ -67,13 +66,14 @@ class Actor:
     ) -> None:
         self.id, self.epoch = activation.actor_id, activation.epoch
         self.seq = memory.seq
-        self._seed = activation.seed
         self._kind, self._machine, self._outcomes = kind, memory.machine, memory.outcomes
-        self._at_ms, self._snapshot_seq = memory.at_ms, memory.snapshot_seq
+        sizes = (memory.snapshot_bytes, memory.tail_bytes)
+        self._pace = SnapshotPace(self.id, around.limits, memory.snapshot_seq, *sizes)
         self._mailbox, self._around = mailbox, around
-        self._referee = Referee(self.id, kind, memory.machine)
-        self._sent_at_ms: dict[str, int] = {}
-        self._not_durable: set[str] = set()
+        self._referee = Referee(self.id, kind, memory.machine, Dice(activation.seed, 0), memory.at_ms)
+        self._intentions = Intentions(self.id, memory.machine, around.send, around.clock.now_ms, around.limits)
+        self._pending: Pending | None = None
+        self._now_ms = 0
         self._deadline_ms: int | None = None
         self._alarm_ms: int | None = None
         self._scope = trio.CancelScope()
@@ -100,8 +100,7 @@ class Actor:
         What raises from here is a crash: the state may be broken, and the caller must drop the actor.
         """
         await self._around.committer.delivery.announce(self)
-        for intention in self._machine.intentions():
-            self._send(intention)
+        self._intentions.send_all()
         self._set_alarm()
         with self._scope:
             while True:
@@ -119,42 +118,64 @@ class Actor:
 
     def snapshot(self) -> Snapshot | None:
         """The present state, if it is newer than the last snapshot."""
-        if self.seq == self._snapshot_seq:
+        if self.seq == self._pace.seq:
             return None
-        self._snapshot_seq = self.seq
-        state = self._kind.encode_state(self._machine, self._outcomes, self._at_ms)
+        state = self._kind.encode_state(self._machine, self._outcomes, self._referee.at_ms)
+        self._pace.taken(self.seq, len(state))
         return Snapshot(self.seq, self.rules_version, state)
+
+    def on_committed(self, pending: Pending) -> None:
+        """What this pending carried is durable: carry out what it intended, and keep its snapshot."""
+        self.durable_seq += len(pending.lines)
+        if pending.lines:
+            self._pace.tail_bytes += len(pending.entry.row.public)
+        self._intentions.durable(pending)
+        if pending.snapshot is not None:
+            self._around.save_snapshot(self.id, self.epoch, pending.snapshot)
 
     def _work(self) -> bool:
         """One turn: the mailbox, or as much of it as may be done in one go.
 
         True if the actor shall leave memory once nothing is in flight.
         """
-        messages = self._mailbox.messages
-        now = trio.current_time()
+        messages, now_s = self._mailbox.messages, trio_clock()
+        self._pending, self._now_ms = None, self._around.clock.now_ms()
+        now = now_s()
         turn_ends_at = now + TURN_S
-        while messages and now <= turn_ends_at:
+        leave = False
+        while messages and now <= turn_ends_at and not leave:
             message = messages.popleft()
-            if isinstance(message.command, Passivate):
-                if message.command.at_once or not (messages or self._around.committer.holds(self)):
-                    self._deadline_ms = self._referee.deadline()
-                    return True
-            elif isinstance(message.command, Wake):
+            command = type(message.command)
+            if command is Passivate:
+                leave = message.command.at_once or not (messages or self._around.committer.holds(self))
+            elif command is Wake:
                 self._wake()
             elif message.expires_at < now:
                 message.reply(Refused("deadline_exceeded"))
             else:
                 self._handle(message)
-            now = trio.current_time()
-        if self.seq - self._snapshot_seq >= self._around.limits.snapshot_every:
-            self._around.committer.pending(self).snapshot = self.snapshot()
-        self._set_alarm()
-        return False
+            now = now_s()
+        if self._pending is not None:
+            self._end_turn(self._pending)
+        if leave:
+            self._deadline_ms = self._referee.deadline()
+        else:
+            self._set_alarm()
+        return leave
+
+    def _end_turn(self, pending: Pending) -> None:
+        """Once, for all that was decided."""
+        self._intentions.add_new_to(pending)
+        if self._pace.due(self.seq):
+            pending.snapshot = self.snapshot()
+        self._around.committer.count(pending)
 
     # -- commands -------------------------------------------------------------------------------------------------
 
     def _handle(self, message: Message) -> None:
-        pending = self._around.committer.pending(self)
+        pending = self._pending
+        if pending is None:
+            pending = self._pending = self._around.committer.pending(self)
         try:
             answer = self._answer(message, pending)
         except Refused as refused:
@@ -166,49 +187,33 @@ class Actor:
 
     def _answer(self, message: Message, pending: Pending) -> Answer:
         """Raises Refused (nothing has changed), or whatever broke the state."""
-        command, identity = message.command, message.identity
+        identity = message.identity
+        if identity is None:
+            return self._answer_nameless(message.command, pending)
+        known_seq = self._outcomes.find(identity)
+        if known_seq is not None:
+            return Accepted(known_seq)
+        accepted = self._decide(message.command, pending)
+        if accepted.event is not None:
+            self._outcomes.record(identity, accepted.seq)
+            pending.add_outcome(identity, accepted.seq, accepted.event)
+        return accepted
+
+    def _answer_nameless(self, command: Any, pending: Pending) -> Answer:
         if isinstance(command, Show):
             return Shown(self.seq, self._view(command.kind))
         if isinstance(command, Inspect):
             return Shown(self.seq, self._inspect())
-        if identity is not None:
-            known_seq = self._outcomes.find(identity)
-            if known_seq is not None:
-                return Accepted(known_seq)
         accepted = self._decide(command, pending)
         if isinstance(command, IntentionSettled):
-            self._sent_at_ms.pop(command.intention_id, None)
-        if identity is not None and accepted.event is not None:
-            self._outcomes.record(identity, accepted.seq)
-            pending.add_outcome(identity, accepted)
+            self._intentions.settled(command.intention_id)
         return accepted
 
     def _decide(self, command: Any, pending: Pending) -> Accepted:
-        """Decide, apply, and let what follows follow. The answer names the first event of the command."""
-        now_ms = max(self._at_ms, self._around.clock.now_ms())
-        first = self.seq + 1
-        ruling = self._referee.decide(command, first, now_ms, Dice(self._seed, first))
-        if not ruling:
-            return Accepted(self.seq)
-        try:
-            self._apply(ruling, pending)
-            while following := self._referee.follow_up(self.seq + 1, now_ms):
-                self._apply(following, pending)
-            self._intend(pending)
-        except Refused as error:  # it would pass for a refusal that has changed nothing
-            raise StateBroken from error
-        return Accepted(first, ruling[0][1].public)
-
-    def _apply(self, ruling: Ruling, pending: Pending) -> None:
-        """Fold events into the state and put them on their way."""
-        for event, line in ruling:
-            self.seq += 1
-            self._at_ms = max(self._at_ms, event.at)
-            self._referee.apply(event)
-            pending.add_event(event, line)
-            self._around.committer.note_event()
-            for row in project(self._machine.state(), event, self.seq):
-                pending.add_row(row)
+        """The answer names the first event of the command."""
+        seq, before = self.seq, len(pending.lines)
+        self.seq = self._referee.rule(command, seq, self._now_ms, pending)
+        return Accepted(seq) if self.seq == seq else Accepted(seq + 1, pending.lines[before])
 
     def _view(self, kind: str | None) -> Any:
         if not self._machine.born or kind not in (None, self.kind):
@@ -224,10 +229,10 @@ class Actor:
             "rules_version": self.rules_version,
             "seq": self.seq,
             "epoch": self.epoch,
-            "snapshot_seq": self._snapshot_seq,
+            "snapshot_seq": self._pace.seq,
             "wake_at_ms": self.wake_at_ms(),
             "mailbox": len(self._mailbox.messages),
-            "unacknowledged_intentions": [intention.id for intention in self._machine.intentions()],
+            "unacknowledged_intentions": self._intentions.names(),
             "state": self._view(None) if self._machine.born else None,
         }
 
@@ -235,8 +240,10 @@ class Actor:
 
     def wake_at_ms(self) -> int | None:
         """When somebody must wake this actor even if it has left memory."""
-        times = [self._deadline_ms, self._retry_at_ms()]
-        return min((time for time in times if time is not None), default=None)
+        deadline_ms, retry_at_ms = self._deadline_ms, self._intentions.retry_at_ms()
+        if deadline_ms is None or retry_at_ms is None:
+            return retry_at_ms if deadline_ms is None else deadline_ms
+        return min(deadline_ms, retry_at_ms)
 
     def _set_alarm(self) -> None:
         self._deadline_ms = self._referee.deadline()
@@ -253,63 +260,13 @@ class Actor:
         """The alarm rang, or the waker came by: do what is due, and keep the alarm alive for what is not."""
         self._alarm_ms = None
         deadline_ms = self._referee.deadline()
-        if deadline_ms is not None and deadline_ms <= self._around.clock.now_ms():
+        if deadline_ms is not None and deadline_ms <= self._now_ms:
             now = trio.current_time()
             self._handle(Message(self.id, TimeUp(), ignore, expires_at=now))
             self._deadline_ms = self._referee.deadline()
             if self._deadline_ms == deadline_ms:  # the mode let its own deadline pass: ask again, not at once
                 self._alarm_ms = self.wake_at_ms()
                 self._around.alarms.set(self.id, now + self._around.limits.sweep_interval_ms / 1000)
-        self._resend_intentions()
-
-    # -- intentions -----------------------------------------------------------------------------------------------
-
-    def _intend(self, pending: Pending) -> None:
-        """Have what is newly intended sent once it is durable."""
-        for intention in self._machine.intentions():
-            if intention.id not in self._sent_at_ms:
-                self._sent_at_ms[intention.id] = self._around.clock.now_ms()
-                self._not_durable.add(intention.id)
-                pending.intentions.append(intention)
-
-    def on_committed(self, pending: Pending) -> None:
-        """What this pending carried is durable: carry out what it intended, and keep its snapshot."""
-        self.durable_seq += len(pending.events)
-        for intention in pending.intentions:
-            self._not_durable.discard(intention.id)
-            self._send(intention)
-        if pending.snapshot is not None:
-            self._around.save_snapshot(self.id, self.epoch, pending.snapshot)
-
-    def _resend_intentions(self) -> None:
-        """Send again what has not been acknowledged in time; what is not durable yet just waits on."""
-        now_ms, retry_ms = self._around.clock.now_ms(), self._around.limits.intention_retry_ms
-        for intention in self._machine.intentions():
-            if self._sent_at_ms.get(intention.id, 0) + retry_ms > now_ms:
-                continue
-            if intention.id in self._not_durable:
-                self._sent_at_ms[intention.id] = now_ms
-            else:
-                self._send(intention)
-
-    def _send(self, intention: Intention) -> None:
-        around = self._around
-        self._sent_at_ms[intention.id] = around.clock.now_ms()
-        birth = Birth(intention.kind, intention.mode) if intention.mode else None
-        expires_at = trio.current_time() + around.limits.command_deadline_ms / 1000
-        reply = partial(self._settle, intention.id)
-        around.send(Message(intention.target, intention.command, reply, expires_at, birth=birth))
-
-    def _settle(self, intention_id: str, answer: Answer) -> None:
-        """The other actor has answered; what can be tried again stays for the next alarm."""
-        refusal = None
-        if isinstance(answer, Refused):
-            if answer.retryable:
-                return
-            refusal = answer.code
-        expires_at = trio.current_time() + self._around.limits.command_deadline_ms / 1000
-        self._around.send(Message(self.id, IntentionSettled(intention_id, refusal), ignore, expires_at))
-
-    def _retry_at_ms(self) -> int | None:
-        sent = [self._sent_at_ms.get(intention.id, 0) for intention in self._machine.intentions()]
-        return min(sent) + self._around.limits.intention_retry_ms if sent else None
+        if self._pending is not None:
+            self._intentions.add_new_to(self._pending)  # lest they be sent before they are durable
+        self._intentions.send_again()

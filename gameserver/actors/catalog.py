@@ -20,7 +20,7 @@ import trio
 from attrs import define
 
 from gameserver.actors.activation import restore, take_ownership
-from gameserver.actors.actor import Actor, StateBroken, Surroundings
+from gameserver.actors.actor import Actor, Surroundings
 from gameserver.actors.alarms import Alarms
 from gameserver.actors.cell import Cell
 from gameserver.actors.committer import Committer
@@ -29,6 +29,7 @@ from gameserver.actors.mailbox import Mailbox
 from gameserver.actors.messages import Birth, Message, Passivate, Wake, internal
 from gameserver.actors.neighbours import Alone, Neighbours
 from gameserver.actors.ports import Clock, Journal, Snapshot
+from gameserver.actors.referee import StateBroken
 from gameserver.actors.refusals import refusal
 from gameserver.actors.restarts import Restarts
 from gameserver.actors.sweeper import Sweeper
@@ -42,7 +43,7 @@ from gameserver.errors import (
     Refused,
     RulesUnknown,
 )
-from gameserver.turns import in_turns
+from gameserver.turns import in_turns, trio_clock
 
 log = structlog.get_logger()
 
@@ -79,6 +80,7 @@ class Catalog:
         self._activating = trio.CapacityLimiter(limits.activations_limit)
         self._releasing = trio.CapacityLimiter(limits.activations_limit)
         self._nursery: trio.Nursery | None = None
+        self._now_s = trio_clock()
         self._neighbours: Neighbours = Alone(self.deliver)
         self._stopping = False
         self.counters = CatalogCounters()
@@ -99,10 +101,10 @@ class Catalog:
             self._refuse_overload(message)
             return
         if cell is None:
-            cell = Cell(message.actor_id, Mailbox(self._limits.mailbox_limit), trio.current_time())
+            cell = Cell(message.actor_id, Mailbox(self._limits.mailbox_limit), self._now_s())
             self._cells[message.actor_id] = cell
             self._nursery.start_soon(self._supervise, cell)
-        cell.last_message_at = trio.current_time()
+        cell.last_message_at = self._now_s()
         if not cell.mailbox.put(message):
             self._refuse_overload(message)
 

@@ -73,8 +73,10 @@ class Committer:
     def holds(self, actor: Writer) -> bool:
         return actor in self._gathering or actor in self._on_the_way or self.delivery.holds(actor)
 
-    def note_event(self) -> None:
-        self._events_waiting += 1
+    def count(self, pending: Pending) -> None:
+        """The actor has had its turn."""
+        self._events_waiting += len(pending.lines) - pending.counted
+        pending.counted = len(pending.lines)
 
     @property
     def overloaded(self) -> bool:
@@ -116,13 +118,13 @@ class Committer:
     async def _commit(self) -> None:
         try:
             await in_turns(self._take())
-            writing = [pending for pending in self._on_the_way.values() if pending.events]
+            writing = [pending for pending in self._on_the_way.values() if pending.lines]
             if writing:
                 await self._append(writing)
             else:
                 await trio.lowlevel.checkpoint()
             await self.delivery.begin(self._on_the_way)
-            self._events_waiting -= sum(len(pending.events) for pending in self._on_the_way.values())
+            self._events_waiting -= sum(pending.counted for pending in self._on_the_way.values())
             self._on_the_way.clear()
         finally:
             for pending in self._on_the_way.values():
@@ -140,9 +142,9 @@ class Committer:
             if pending is None:  # it was dropped while we paused
                 continue
             self._on_the_way[actor] = pending
-            room -= len(pending.events)
+            room -= len(pending.lines)
             try:
-                if pending.events:
+                if pending.lines:
                     pending.make_entry()
             except Exception:  # a bug of ours, and the other actors go on
                 log.exception("commit.no_entry", actor=actor.id)
@@ -214,11 +216,11 @@ class Committer:
             yield
 
     def _drop(self, pending: Pending, error: Exception) -> None:
-        self._events_waiting -= len(pending.events)
+        self._events_waiting -= pending.counted
         self.delivery.refuse(pending, error)
 
     def _count(self, batch: Sequence[Pending]) -> None:
-        events = sum(len(pending.events) for pending in batch)
+        events = sum(len(pending.lines) for pending in batch)
         self.counters.commits += 1
         self.counters.entries += len(batch)
         self.counters.events += events

@@ -56,8 +56,7 @@ class Delivery:
 
     async def announce(self, actor: Writer) -> None:
         """Tell the audience how far a restored actor has come: what it has not seen of that landed unbeknown to us."""
-        await in_turns(self._audience.committed(Committed(actor.id, actor.kind, actor.epoch, actor.seq + 1, (), ())))
-        await in_turns(self._audience.flush())
+        await in_turns(self._audience.committed(Committed(actor.id, actor.kind, actor.epoch, actor.seq + 1)))
 
     async def run(self) -> None:
         try:
@@ -76,7 +75,11 @@ class Delivery:
             await self._deliver.wait()
             self._deliver = trio.Event()
             has_news = any(pending.outbox for pending in self._landed.values())
-            await in_turns(self._deliveries())
+            self._audience.begin()
+            try:
+                await in_turns(self._deliveries())
+            finally:
+                at_once(self._audience.flush())  # nothing any more, unless the walk was cancelled
             if has_news:
                 for callback in self._to_tell:
                     callback()
@@ -96,7 +99,7 @@ class Delivery:
             pending.answer_some()
             yield
         pending.actor.on_committed(pending)
-        if pending.events:
+        if pending.lines:
             yield from self._audience.committed(pending.committed())
 
     async def _keep_refusing(self) -> None:

@@ -1,20 +1,18 @@
 """What an actor of a certain kind, mode and rules version is made of: its machine, its commands, its bytes."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable
 
-import msgspec
 from attrs import field, frozen
 
-from gameserver.actors.messages import Play
 from gameserver.actors.outcomes import Outcomes
-from gameserver.codec import converter, decode, encode, structure, wire_class
+from gameserver.codec import converter, decode, encode
 from gameserver.errors import ConfigError, Refused, RulesUnknown
 from gameserver.game import battle, group
 from gameserver.game.guards import Guards
 from gameserver.game.machine import Machine
 from gameserver.game.rules import Rules
-from gameserver.protocol.events import EventCodec
+from gameserver.protocol.commands import CommandCodec
+from gameserver.protocol.events import STATE, EventCodec
 
 
 @frozen
@@ -24,28 +22,13 @@ class Kind:
     rules_version: int
     new: Callable[[], Machine]
     events: EventCodec
-    commands: Mapping[str, type]
+    commands: CommandCodec
     play_state: type | None = field(default=None)
 
     @property
     def rules(self) -> str:
         """What its actors run under, as nodes call it among each other."""
         return f"{self.name}/{self.mode}/{self.rules_version}"
-
-    def command(self, play: Play) -> Any:
-        """A mode's command from its payload. Raises Refused: unknown_event, not_json, invalid_message."""
-        cls = self.commands.get(play.name)
-        if cls is None:
-            raise Refused("unknown_event")
-        try:
-            data = decode(play.payload)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise Refused("not_json", str(error)) from error
-        if not isinstance(data, dict):
-            raise Refused("invalid_message", "payload: expected an object")
-        data.pop("battleId", None)
-        data["playerId"] = play.player_id
-        return structure(data, cls)
 
     def encode_state(self, machine: Machine, outcomes: Outcomes, at_ms: int) -> bytes:
         state = converter.unstructure(machine.state())
@@ -72,7 +55,7 @@ class Kinds:
             rules_version=1,
             new=lambda: group.Group(guards),
             events=EventCodec(group.EVENTS, "groupId"),
-            commands={},
+            commands=CommandCodec({}),
         )
         self._battles: dict[tuple[str, int], Kind] = {}
         self._newest: dict[str, int] = {}
@@ -113,7 +96,7 @@ class Kinds:
 
 
 def _battle_kind(rules: Rules, guards: Guards) -> Kind:
-    clash = battle.EVENTS.keys() & rules.events.keys()
+    clash = {STATE, *battle.EVENTS} & rules.events.keys()
     if clash:
         raise ConfigError(f"mode {rules.mode}: {', '.join(sorted(clash))} belong to every battle")
     return Kind(
@@ -122,6 +105,6 @@ def _battle_kind(rules: Rules, guards: Guards) -> Kind:
         rules_version=rules.version,
         new=lambda: battle.Battle(rules, guards),
         events=EventCodec({**battle.EVENTS, **rules.events}, "battleId"),
-        commands={name: wire_class(cls) for name, cls in rules.commands.items()},
+        commands=CommandCodec(rules.commands),
         play_state=rules.state,
     )

@@ -21,15 +21,20 @@ class Mailbox:
         """False if the mailbox is full; the message is not taken then."""
         if len(self.messages) >= self._limit:
             return False
-        self.force(message)
+        self.messages.append(message)
+        if self._reader is not None:
+            self._wake(self._reader)
         return True
 
     def force(self, message: Message) -> None:
         """Put, also beyond the limit: for the few words of the catalog itself."""
         self.messages.append(message)
         if self._reader is not None:
-            reader, self._reader = self._reader, None
-            trio.lowlevel.reschedule(reader)
+            self._wake(self._reader)
+
+    def _wake(self, reader: trio.lowlevel.Task) -> None:
+        self._reader = None
+        trio.lowlevel.reschedule(reader)
 
     async def wait(self) -> None:
         """Until there is a message; always a checkpoint."""

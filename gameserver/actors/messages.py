@@ -4,13 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 from attrs import define, frozen
+from msgspec import Struct
 
 from gameserver.actors.ports import Answer, Reply
 from gameserver.ids import Identity
 
 
-@frozen
-class Play:
+class Play(Struct, frozen=True, array_like=True, tag=True):
     """A command of the battle's mode, by its name on the wire. The payload stays bytes until its owner, who knows the
     mode, structures it; `player_id` is the proven identity of the sender."""
 

@@ -4,11 +4,10 @@ from collections import deque
 from typing import Any, Final, Protocol
 
 import structlog
-from attrs import Factory, define
+from msgspec import Struct, field
 
 from gameserver.actors.outcomes import row_of
 from gameserver.actors.ports import (
-    Accepted,
     Answer,
     Committed,
     Entry,
@@ -19,7 +18,9 @@ from gameserver.actors.ports import (
     Reply,
     Snapshot,
 )
+from gameserver.actors.projections import PROJECTIONS
 from gameserver.codec import encode
+from gameserver.game.battle import MILESTONES
 from gameserver.game.machine import Intention
 from gameserver.ids import IdempotencyKey, Identity
 from gameserver.protocol.events import Line
@@ -49,8 +50,7 @@ class Writer(Protocol):
     def on_committed(self, pending: "Pending") -> None: ...
 
 
-@define(eq=False)
-class Pending:
+class Pending(Struct, eq=False):
     """Grows turn by turn until the committer takes it; then it lands, or is dropped, as a whole.
 
     Without events it only waits for those of its actor that are on their way, and is answered after them.
@@ -58,36 +58,40 @@ class Pending:
 
     actor: Writer
     first_seq: int
-    events: list[Any] = Factory(list)
-    lines: list[bytes] = Factory(list)
-    private: list[bytes] = Factory(list)
-    outcomes: list[list[str | int]] = Factory(list)
-    projections: dict[tuple[str, ...], Projection] = Factory(dict)
-    outbox: list[OutboxRow] = Factory(list)
-    keys: list[KeyRow] = Factory(list)
-    intentions: list[Intention] = Factory(list)
-    replies: deque[tuple[Reply, Answer]] = Factory(deque)
+    lines: list[bytes] = field(default_factory=list)
+    milestones: list[tuple[int, Any]] = field(default_factory=list)
+    private: list[bytes] = field(default_factory=list)
+    outcomes: list[list[str | int]] = field(default_factory=list)
+    projections: dict[tuple[str, ...], Projection] = field(default_factory=dict)
+    outbox: list[OutboxRow] = field(default_factory=list)
+    keys: list[KeyRow] = field(default_factory=list)
+    intentions: list[Intention] = field(default_factory=list)
+    replies: deque[tuple[Reply, Answer]] = field(default_factory=deque)
     snapshot: Snapshot | None = None
+    counted: int = 0
+    """Of its events, those that the committer counts among the waiting."""
     _entry: Entry | None = None
 
-    def add_event(self, event: Any, line: Line) -> None:
-        self.events.append(event)
-        self.lines.append(line.public)
-        if line.private:
-            self.private.append(line.private)
+    def add_line(self, line: Line) -> None:
+        public, private = line
+        self.lines.append(public)
+        if private:
+            self.private.append(private)
 
-    def add_outcome(self, identity: Identity, accepted: Accepted) -> None:
-        self.outcomes.append(row_of(identity, accepted.seq))
+    def add_outcome(self, identity: Identity, seq: int, line: bytes) -> None:
+        self.outcomes.append(row_of(identity, seq))
         if isinstance(identity, IdempotencyKey):
-            assert accepted.event is not None
-            key = KeyRow(identity.player, identity.key, identity.request_hash, accepted.seq, accepted.event)
-            self.keys.append(key)
+            self.keys.append(KeyRow(identity.player, identity.key, identity.request_hash, seq, line))
 
-    def add_row(self, row: Projection | OutboxRow) -> None:
-        if isinstance(row, OutboxRow):
-            self.outbox.append(row)
-        else:
-            self.projections[row.table, *row.key] = row
+    def add_rows(self, seq: int, event: Any, state: Any) -> None:
+        """What follows from an event that is more than play, given the state right after it."""
+        if type(event) in MILESTONES:
+            self.milestones.append((seq, event))
+        for row in PROJECTIONS[type(event)](state, event, seq):
+            if isinstance(row, OutboxRow):
+                self.outbox.append(row)
+            else:
+                self.projections[row.table, *row.key] = row
 
     @property
     def entry(self) -> Entry:
@@ -98,7 +102,7 @@ class Pending:
         """Once, in the step that takes the pending: the actor goes on, and its next timer may be another one then."""
         row = JournalRow(
             first_seq=self.first_seq,
-            seq=self.first_seq + len(self.events) - 1,
+            seq=self.first_seq + len(self.lines) - 1,
             rules_version=self.actor.rules_version,
             outcomes=encode(self.outcomes) if self.outcomes else b"",
             public=b"\n".join(self.lines),
@@ -115,7 +119,7 @@ class Pending:
         )
 
     def committed(self) -> Committed:
-        return Committed(self.actor.id, self.actor.kind, self.actor.epoch, self.first_seq, self.events, self.lines)
+        return Committed(self.actor.id, self.actor.kind, self.actor.epoch, self.first_seq, self.lines, self.milestones)
 
     def refuse(self, error: Exception) -> None:
         """Everybody who waits shall get this error instead: nothing of this is known to have happened."""

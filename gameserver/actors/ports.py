@@ -4,9 +4,10 @@ The contract of every adapter is the docstring here; `tests/contracts/` holds ea
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from attrs import field, frozen
+from msgspec import Struct
 
 from gameserver.turns import Walk
 
@@ -31,8 +32,7 @@ class Snapshot:
     state: bytes
 
 
-@frozen
-class JournalRow:
+class JournalRow(Struct, frozen=True):
     """What one commit wrote for one actor: the events `first_seq` to `seq`.
 
     `public` holds an event per line, as clients get it; `private` and `outcomes` are JSON arrays, empty bytes if
@@ -87,8 +87,7 @@ class KeyRow:
     answer: bytes
 
 
-@frozen
-class Entry:
+class Entry(Struct, frozen=True):
     """What one commit shall write for one actor; it lands as a whole or not at all.
 
     It lands only if the actor's row still has this `epoch` and its `last_seq` is still `row.first_seq - 1`.
@@ -181,23 +180,23 @@ class Clock(Protocol):
         ...
 
 
-@frozen
-class Committed:
+class Committed(Struct, frozen=True):
     """What has become durable of one actor and may now be seen, in order.
 
     `lines` are the public bytes of the events `first_seq` to `seq`, encoded once for the journal and everybody.
+    `milestones` are those of the events, each with its seq, that concern also who does not watch (see game/battle.py).
     """
 
     actor_id: str
     kind: str
     epoch: int
     first_seq: int
-    events: Sequence[Any]
-    lines: Sequence[bytes]
+    lines: Sequence[bytes] = ()
+    milestones: Sequence[tuple[int, Any]] = ()
 
     @property
     def seq(self) -> int:
-        return self.first_seq + len(self.events) - 1
+        return self.first_seq + len(self.lines) - 1
 
 
 class Audience(Protocol):
@@ -207,9 +206,13 @@ class Audience(Protocol):
     way: watchers come and go, clients speak, and an actor that has been restored may be announced.
     """
 
+    def begin(self) -> None:
+        """A commit is handed over from now on: what is queued until `flush` leaves with it, and not before."""
+        ...
+
     def committed(self, batch: Committed) -> Walk:
         """Batches of an actor come in order, but what landed unbeknown to us is missing. After each activation comes
-        one without events, which says how far the actor has come."""
+        one without lines, which says how far the actor has come."""
         ...
 
     def flush(self) -> Walk:
@@ -217,12 +220,13 @@ class Audience(Protocol):
         ...
 
 
-@frozen
-class Accepted:
+class Accepted(Struct, frozen=True, array_like=True, tag=True):
     """The command has taken effect, at `seq`; `event` is the public event, if it is still at hand."""
 
     seq: int
     event: bytes | None = None
+    view: ClassVar[None] = None
+    """Nothing is shown; see `Shown`."""
 
 
 @frozen

@@ -4,7 +4,7 @@ Each row has one writing actor, and is always written whole; nothing is ever del
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 from gameserver.actors.ports import OutboxRow, Projection
 from gameserver.game.battle import BattleState, Created, Finished
@@ -20,12 +20,6 @@ from gameserver.game.group import (
 from gameserver.game.rules import Begun, Joined
 
 Row = Projection | OutboxRow
-
-
-def project(state: Any, event: Any, seq: int) -> Iterator[Row]:
-    """The rows that follow from `event`, given the state right after it. Nothing for events of play."""
-    rows = _PROJECT.get(type(event))
-    return iter(()) if rows is None else rows(state, event, seq)
 
 
 # -- battles --------------------------------------------------------------------------------------------------------
@@ -161,7 +155,7 @@ def _group_changed(state: GroupState, _event: Any, seq: int) -> Iterator[Row]:
     yield _group_row(state, seq)
 
 
-_PROJECT: Mapping[type, Callable[[Any, Any, int], Iterator[Row]]] = {
+PROJECTIONS: Final[Mapping[type, Callable[[Any, Any, int], Iterator[Row]]]] = {
     Created: _created,
     Joined: _joined,
     Begun: _begun,
@@ -173,3 +167,4 @@ _PROJECT: Mapping[type, Callable[[Any, Any, int], Iterator[Row]]] = {
     BattleIntended: _group_changed,
     BattleWithdrawn: _group_changed,
 }
+"""The rows that follow from an event, given the state right after it and its seq. None for events of play."""

@@ -2,7 +2,8 @@
 
 A stream takes only the event that follows the last one. What comes again is dropped; where one is missing, because the
 connection is another one or nobody has read for too long, the server is asked for all that follows the last one. If it
-no longer has that, the stream goes on from the battle's present state, and says so with a RESTART.
+no longer has that, or pushes the battle's present state because the client was too slow for its events, the stream goes
+on from there, and says so with a RESTART.
 """
 
 from functools import partial
@@ -22,6 +23,9 @@ from gameserver.errors import GameServerError, Refused
 
 RESTART: Final = "client:restart"
 """Events were missed for good: `seq` and the payload's `state` are what the battle's next events follow."""
+
+STATE: Final = "battle:state"
+"""Pushed instead of events: the state at `seq`."""
 
 UNWATCHED: Final = "client:unwatched"
 """No more events of this battle will come, for the reason that the payload's `code` gives."""
@@ -85,14 +89,22 @@ class Subscriptions:
         if stream is None:
             return
         if link is self._kept.current:
-            self.out_of_step += stream.due not in (None, seq)
+            self.out_of_step += stream.due is not None and _out_of_step(event, stream.due)
             stream.due = seq + 1
         if seq <= stream.last_seq:
             return
-        if seq == stream.last_seq + 1 and self._inbox.put(event):
-            stream.note(event)
+        if event["event"] == STATE:
+            taken = link is self._kept.current and self._restart(stream, seq, event["payload"]["state"])
         else:
+            taken = seq == stream.last_seq + 1 and self._take_next(stream, event)
+        if not taken:
             self._catch_up(stream)
+
+    def _take_next(self, stream: Stream, event: Event) -> bool:
+        taken = self._inbox.put(event)
+        if taken:
+            stream.note(event)
+        return taken
 
     def connected(self) -> None:
         """Another connection has taken over, and knows of nothing."""
@@ -179,13 +191,18 @@ class Subscriptions:
         if link is not self._kept.current:
             return
         seq, stream.due = answer["seq"], _due(after, answer)
-        if not answer.get("recovered") and not after <= seq <= stream.last_seq:
-            payload = {"battleId": stream.battle_id, "state": answer["state"]}
-            if not self._inbox.put({"event": RESTART, "seq": seq, "payload": payload}):
-                return
-            stream.last_seq = seq
-            stream.finished |= _is_finished(answer)
-        stream.behind = False
+        known = answer.get("recovered") or after <= seq <= stream.last_seq
+        if known or self._restart(stream, seq, answer["state"]):
+            stream.behind = False
+
+    def _restart(self, stream: Stream, seq: int, state: Any) -> bool:
+        """Go on from this state; False if there is no room to say so."""
+        payload = {"battleId": stream.battle_id, "state": state}
+        if not self._inbox.put({"event": RESTART, "seq": seq, "payload": payload}):
+            return False
+        stream.last_seq = seq
+        stream.finished |= state["state"] == "finished"
+        return True
 
     async def _give_up(self, stream: Stream, refused: Refused) -> None:
         if self._streams.get(stream.battle_id) is stream:
@@ -198,6 +215,11 @@ class Subscriptions:
 def _due(after: int | None, answer: Any) -> int:
     """The event that a connection brings first after this answer to a watch."""
     return 1 + (after if after is not None and answer.get("recovered") else int(answer["seq"]))
+
+
+def _out_of_step(event: Event, due: int) -> bool:
+    """A state may leave out events, and none may come again."""
+    return bool(event["seq"] < due if event["event"] == STATE else event["seq"] != due)
 
 
 def _is_finished(answer: Any) -> bool:

@@ -29,7 +29,7 @@ class Announcements:
 
     async def battle_created(self, news: News) -> None:
         payload = news.payload
-        created = BattleCreated(news.actor_id, (payload["attacker"], payload["defender"]), payload)
+        created = BattleCreated(news.actor_id, (payload["attacker"], payload["defender"]), dict(payload))
         self._links.broadcast(created)
         await self._tell(created)
 

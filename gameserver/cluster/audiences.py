@@ -15,6 +15,10 @@ class Audiences:
     all: tuple[Audience, ...]
     """Those that are done at once come first."""
 
+    def begin(self) -> None:
+        for audience in self.all:
+            audience.begin()
+
     def committed(self, batch: Committed) -> Iterator[None]:
         for audience in self.all:
             try:

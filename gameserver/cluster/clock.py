@@ -7,7 +7,7 @@ changes nothing. How wrong it is stays visible as `skew_ms`: what is not the gam
 import time
 from collections.abc import Callable
 
-import trio
+from gameserver.turns import trio_clock
 
 
 def machine_ms() -> int:
@@ -19,13 +19,13 @@ class CorrectedClock:
     """Until PostgreSQL has been asked, `wall_ms` is believed."""
 
     def __init__(self, wall_ms: Callable[[], int] = machine_ms) -> None:
-        self._wall_ms = wall_ms
-        self._began_at_ms = wall_ms() - _monotonic_ms()
+        self._wall_ms, self._monotonic_s = wall_ms, trio_clock()
+        self._began_at_ms = wall_ms() - round(self._monotonic_s() * 1_000)
         self.skew_ms = 0
         """How far this machine's wall clock is ahead of PostgreSQL's."""
 
     def now_ms(self) -> int:
-        return self._began_at_ms + _monotonic_ms()
+        return self._began_at_ms + round(self._monotonic_s() * 1_000)
 
     def correct(self, postgres_ms: int, error_ms: int) -> None:
         """PostgreSQL's clock says `postgres_ms` now, give or take `error_ms`. What lies within that is left as it is: a
@@ -34,7 +34,3 @@ class CorrectedClock:
         if abs(behind_ms) > error_ms:
             self._began_at_ms += behind_ms
         self.skew_ms = self._wall_ms() - self.now_ms()
-
-
-def _monotonic_ms() -> int:
-    return round(trio.current_time() * 1_000)

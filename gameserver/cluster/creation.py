@@ -58,7 +58,7 @@ class Creation:
             await self._ask(attacker, intend, key, None)
         except Refused as refused:
             if not refused.retryable:
-                await self.rates.give_back(question)
+                await self.rates.give_back([question])
             raise
 
     async def _ask(self, actor_id: str, command: object, key: IdempotencyKey | None, birth: Birth | None) -> Accepted:

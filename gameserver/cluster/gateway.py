@@ -3,8 +3,6 @@
 from contextlib import suppress
 from functools import partial
 
-import trio
-
 from gameserver.actors.messages import Message, Play, Show
 from gameserver.actors.ports import Accepted, Answer, Clock, Reply, Shown
 from gameserver.cluster.leaderboard_feed import LeaderboardFeed
@@ -17,6 +15,7 @@ from gameserver.config import Settings
 from gameserver.errors import Refused
 from gameserver.ids import CommandId
 from gameserver.protocol.session import Change, Session
+from gameserver.turns import trio_clock
 
 
 class NodeGateway:
@@ -37,6 +36,7 @@ class NodeGateway:
         self._sessions, self._watches, self._resumes = sessions, watches, resumes
         self._feed, self._clock = feed, clock
         self._deadline_s = settings.actors.command_deadline_ms / 1000
+        self._now_s = trio_clock()
 
     def now_ms(self) -> int:
         return self._clock.now_ms()
@@ -57,16 +57,18 @@ class NodeGateway:
         self._watches.leave(session)
         self._sessions.remove(session)
 
+    def congested(self, session: Session) -> None:
+        self._watches.hold(session)
+
+    def drained(self, session: Session) -> None:
+        self._watches.go_on(session)
+
     def play(self, session: Session, number: int, battle_id: str, event: str, payload: bytes) -> None:
         identified = session.identified
-        message = Message(
-            actor_id=battle_id,
-            command=Play(event, payload, identified.player_id),
-            reply=session.expect(number),
-            expires_at=trio.current_time() + self._deadline_s,
-            identity=CommandId(identified.player_id, identified.instance, number),
-        )
-        self._router.send(message)
+        player_id = identified.player_id
+        command, identity = Play(event, payload, player_id), CommandId(player_id, identified.instance, number)
+        expires_at = self._now_s() + self._deadline_s
+        self._router.send(Message(battle_id, command, session.expect(number), expires_at, identity))
 
     def change(self, session: Session, number: int, battle_id: str, what: Change) -> None:
         identified = session.identified
@@ -97,17 +99,17 @@ class NodeGateway:
             else:
                 reply(answer)
 
-        expires_at = trio.current_time() + self._deadline_s
+        expires_at = self._now_s() + self._deadline_s
         self._router.send(Message(battle_id, Show("battle"), shown, expires_at, watching=True))
 
     def _begin_watch(self, session: Session, battle_id: str, after: int | None, shown: Shown, reply: Reply) -> None:
         """The state is that of `shown.seq`; this runs before the events of the commit that covers it are passed on."""
-        missed = after is not None and after < shown.seq
-        watch = self._watches.watch(session, battle_id, shown.seq, held=missed)
+        position = shown.seq if after is None else min(after, shown.seq)
+        watch = self._watches.watch(session, battle_id, position, behind=shown.seq)
         watch.over = shown.view["state"] == "finished"
         if after is None or after > shown.seq:
             reply(with_state(shown))
         elif after == shown.seq:
             reply(Shown(shown.seq, {"recovered": True}))
         else:
-            self._resumes.begin(Resume(watch, after, shown.seq, (shown, reply)))
+            self._resumes.begin(Resume(watch, (shown, reply)))

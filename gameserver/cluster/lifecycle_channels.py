@@ -26,11 +26,15 @@ class LifecycleChannels:
         self._links, self._watches = links, watches
         links.on(PlayerJoined, self._joined)
 
-    def committed(self, batch: Committed) -> Iterator[None]:
-        for seq, (event, line) in enumerate(zip(batch.events, batch.lines, strict=True), batch.first_seq):
-            channel = CHANNELS.get(type(event))
-            if channel is not None:
-                self._links.publish(channel, line)
+    def begin(self) -> None:
+        """Links gather by themselves."""
+
+    def committed(self, batch: Committed) -> Walk:
+        return self._publish(batch) if batch.milestones else ()
+
+    def _publish(self, batch: Committed) -> Iterator[None]:
+        for seq, event in batch.milestones:
+            self._links.publish(CHANNELS[type(event)], batch.lines[seq - batch.first_seq])
             if type(event) is Joined:
                 self._links.broadcast(PlayerJoined(batch.actor_id, event.player_id, seq))
             yield

@@ -27,13 +27,16 @@ from gameserver.cluster.ports import Bus
 from gameserver.cluster.wire import decode_packet, encode_item, join_items
 from gameserver.config import ClusterSettings
 from gameserver.errors import BusAway
-from gameserver.turns import Walk, in_turns, one_turn
+from gameserver.turns import Walk, in_turns, one_turn, strides
 
 log = structlog.get_logger()
 T = TypeVar("T")
 
 EVERYBODY: Final = "nodes"
 PUBLIC_AT_ONCE: Final = 1_000
+HEARD_AT_ONCE: Final = 20
+"""Items that one step of hearing goes over, where a handler gives no walk."""
+
 MARK_BYTES: Final = 16
 STAMP_BYTES: Final = 8
 
@@ -58,7 +61,8 @@ class Links:
         self._queues: dict[str, deque[bytes]] = {}
         self._public: deque[tuple[str, bytes]] = deque()
         self._handlers: dict[type, Callable[[str, Any], Walk | None]] = {}
-        self._heard: deque[tuple[str, Item]] = deque()
+        self._heard: deque[tuple[str, list[Item]]] = deque()
+        self._unheard = 0
         self._hearing: Iterator[None] | None = None
         self._to_tell: list[Callable[[], None]] = []
         self._under_way = 0
@@ -113,12 +117,14 @@ class Links:
         return True
 
     def _put(self, channel: str, item: bytes) -> bool:
-        waiting = len(self._queues.get(channel, ()))
-        if not self._bus.available or waiting >= self._settings.link_limit:
+        queue = self._queues.get(channel)
+        if not self._bus.available or (queue is not None and len(queue) >= self._settings.link_limit):
             self.counters.dropped += 1
             return False
-        self._queues.setdefault(channel, deque()).append(item)
-        self._wake.set()
+        if queue is None:
+            queue = self._queues[channel] = deque()
+            self._wake.set()
+        queue.append(item)
         return True
 
     # -- saying -------------------------------------------------------------------------------------------------------
@@ -201,10 +207,12 @@ class Links:
         return digest.digest()
 
     def _take_in(self, sender: str, items: list[Item]) -> None:
-        room = self._settings.heard_limit - len(self._heard)
+        room = self._settings.heard_limit - self._unheard
         self.counters.received += len(items)
         self.counters.dropped += max(0, len(items) - room)
-        self._heard.extend((sender, item) for item in items[:room])
+        heard = items[:room]
+        self._unheard += len(heard)
+        self._heard.append((sender, heard))
         if self._hearing is None:
             steps = self._hear_all()
             if not one_turn(steps):
@@ -222,15 +230,18 @@ class Links:
 
     def _hear_all(self) -> Iterator[None]:
         while self._heard:
-            sender, item = self._heard.popleft()
-            handler = self._handlers.get(type(item), _ignore)
-            try:
-                walk = handler(sender, item)
-                if walk is not None:
-                    yield from walk
-            except Exception:  # one item must not take the others with it
-                log.exception("links.handler_failed", item=type(item).__name__, sender=sender)
-            yield
+            sender, items = self._heard.popleft()
+            for some in strides(items, HEARD_AT_ONCE):
+                for item in some:
+                    try:
+                        walk = self._handlers.get(type(item), _ignore)(sender, item)
+                        if walk is not None:
+                            yield from walk
+                            yield
+                    except Exception:  # one item must not take the others with it
+                        log.exception("links.handler_failed", item=type(item).__name__, sender=sender)
+                yield
+            self._unheard -= len(items)
 
 
 def _ignore(_sender: str, _item: Item) -> None:

@@ -6,17 +6,17 @@ Nothing here is a right to own: that is the journal's business. What is out of d
 from collections.abc import Iterator
 from math import inf
 
-import trio
-
 from gameserver.cluster.membership import Membership
 from gameserver.cluster.placement import place
 from gameserver.cluster.ports import NodeInfo
 from gameserver.config import ClusterSettings
+from gameserver.turns import trio_clock
 
 
 class Owners:
     def __init__(self, name: str, membership: Membership, settings: ClusterSettings) -> None:
         self.here, self._membership, self._settings = name, membership, settings
+        self._memory_s, self._now_s = settings.owner_memory_ms / 1000, trio_clock()
         self._learned: dict[str, tuple[str, float]] = {}
 
     def __len__(self) -> int:
@@ -25,10 +25,14 @@ class Owners:
     # -- learned ------------------------------------------------------------------------------------------------------
 
     def learn(self, actor_id: str, owner: str) -> None:
-        """This node was heard of as the owner just now."""
+        """This node was heard of as the owner just now, give or take a tenth of the time for which that is believed."""
+        until = self._now_s() + self._memory_s
+        known, known_until = self._learned.get(actor_id, ("", -inf))
+        if owner == known and until - known_until < self._memory_s / 10:
+            return
         self._learned.pop(actor_id, None)  # so that the oldest stand first
         if owner != self.here:
-            self._learned[actor_id] = owner, trio.current_time() + self._settings.owner_memory_ms / 1000
+            self._learned[actor_id] = owner, until
             if len(self._learned) > self._settings.owners_limit:
                 del self._learned[next(iter(self._learned))]
 
@@ -38,7 +42,7 @@ class Owners:
     def learned(self, actor_id: str) -> str | None:
         """A node other than this one, and not known to be dead."""
         owner, until = self._learned.get(actor_id, ("", -inf))
-        if until < trio.current_time() or self._membership.view.is_dead(owner):
+        if until < self._now_s() or self._membership.view.is_dead(owner):
             return None
         return owner
 

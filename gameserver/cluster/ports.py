@@ -8,7 +8,9 @@ from typing import Any, Protocol
 
 from attrs import frozen
 
+from gameserver.errors import Refused
 from gameserver.game.rules import Side
+from gameserver.ids import IdempotencyKey
 
 
 @frozen
@@ -121,6 +123,40 @@ class BattleFacts:
 
 
 @frozen
+class BattleQuestion:
+    """What a command needs to know: about a battle and a player, and, for a request under an Idempotency-Key of the
+    player's, what it has caused before."""
+
+    battle_id: str
+    player_id: str
+    key: str | None = None
+
+
+@frozen
+class Remembered:
+    """The outcome of an earlier request under the same Idempotency-Key: the public event that it caused."""
+
+    request_hash: str
+    actor_id: str
+    seq: int
+    answer: bytes
+
+    def answer_to(self, key: IdempotencyKey) -> bytes:
+        """Raises Refused("idempotency_key_reused") if something else was asked then."""
+        if self.request_hash != key.request_hash:
+            raise Refused("idempotency_key_reused")
+        return self.answer
+
+
+@frozen
+class BattleKnown:
+    """The answer to a BattleQuestion; no facts where there is no such battle."""
+
+    facts: BattleFacts | None
+    remembered: Remembered | None = None
+
+
+@frozen
 class AttackFacts:
     """What the attacking group has to know about the group that it attacks."""
 
@@ -148,8 +184,8 @@ class Facts(Protocol):
         """Of those that exist, in one query, in any order."""
         ...
 
-    async def about_battles(self, asked: Sequence[tuple[str, str]]) -> Sequence[BattleFacts | None]:
-        """For each (battle ID, player ID), in order, in one query; None where there is no such battle."""
+    async def about_battles(self, asked: Sequence[BattleQuestion]) -> Sequence[BattleKnown]:
+        """The answer to each, in order, in one query."""
         ...
 
     async def about_attack(self, attacker: str, defender: str, player_id: str) -> AttackFacts: ...
@@ -179,8 +215,8 @@ class Rates(Protocol):
         """
         ...
 
-    async def give_back(self, question: RateQuestion) -> None:
-        """The attempt came to nothing, and shall not count. Never raises."""
+    async def give_back(self, unused: Sequence[RateQuestion]) -> None:
+        """These attempts came to nothing, and shall not count. Never raises."""
         ...
 
 

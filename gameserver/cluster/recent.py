@@ -3,13 +3,14 @@
 Who lost a connection has missed a few events of a battle that somebody else here watches, or watched a moment ago. So a
 thousand players who come back at once cost a read of the journal per battle at most, and none per player.
 
-A battle's events stand here without a hole: what does not follow the last one begins anew. All battles share one bound
-in bytes; beyond it the one in which nothing has happened for longest is forgotten, and the journal is there for it.
+A battle's events stand here without a hole: what does not follow the last one begins anew. They stand as they came, a
+commit's together, and go so: noting a commit costs the same however many events it has. All battles share one bound in
+bytes; beyond it the one in which nothing has happened for longest is forgotten, and the journal is there for it.
 """
 
 from collections import deque
-from collections.abc import Sequence
-from itertools import islice
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 
 from attrs import Factory, define
 
@@ -17,23 +18,33 @@ from attrs import Factory, define
 @define(eq=False)
 class _Tail:
     last_seq: int
-    lines: deque[bytes] = Factory(deque)
+    count: int = 0
     octets: int = 0
+    commits: deque[tuple[Sequence[bytes], int]] = Factory(deque)
+    """The lines of each, and their bytes."""
 
     @property
     def first_seq(self) -> int:
-        return self.last_seq - len(self.lines) + 1
+        return self.last_seq - self.count + 1
+
+    @property
+    def lines(self) -> Iterator[bytes]:
+        return chain.from_iterable(lines for lines, _ in self.commits)
 
     def append(self, lines: Sequence[bytes], limit: int) -> None:
-        self.lines.extend(lines)
+        octets = sum(map(len, lines))
+        self.commits.append((lines, octets))
         self.last_seq += len(lines)
-        self.octets += sum(map(len, lines))
-        while len(self.lines) > limit:
-            self.octets -= len(self.lines.popleft())
+        self.count += len(lines)
+        self.octets += octets
+        while self.count - len(self.commits[0][0]) >= limit:
+            forgotten, octets = self.commits.popleft()
+            self.count -= len(forgotten)
+            self.octets -= octets
 
 
 class Recent:
-    """`limit`: so many events of each battle."""
+    """`limit`: so many events of each battle, and what else the commit has brought that brought the first of them."""
 
     def __init__(self, limit: int, limit_bytes: int) -> None:
         self._limit, self._limit_bytes = limit, limit_bytes
@@ -53,7 +64,9 @@ class Recent:
         tail = self._take(battle_id)
         if tail is None or first_seq > tail.last_seq + 1:
             tail = _Tail(first_seq - 1)
-        tail.append(lines[tail.last_seq + 1 - first_seq :], self._limit)
+        news = lines[tail.last_seq + 1 - first_seq :]
+        if news:
+            tail.append(news, self._limit)
         self._tails[battle_id] = tail
         self.octets += tail.octets
         while self.octets > self._limit_bytes:

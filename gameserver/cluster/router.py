@@ -16,12 +16,12 @@ actor is activated here, if the journal agrees; so play goes on.
 from functools import partial
 from typing import Final
 
-from attrs import evolve
+from msgspec.structs import replace
 
 from gameserver.actors.catalog import Catalog
 from gameserver.actors.kinds import Kinds
 from gameserver.actors.messages import Message
-from gameserver.actors.ports import Answer, Sleeper
+from gameserver.actors.ports import Accepted, Answer, Sleeper
 from gameserver.cluster.items import Request, Response
 from gameserver.cluster.links import Links
 from gameserver.cluster.owners import Owners
@@ -29,6 +29,7 @@ from gameserver.cluster.requests import Requested, Requests
 from gameserver.cluster.watch_leases import WatchLeases
 from gameserver.config import ActorSettings
 from gameserver.errors import Refused
+from gameserver.ids import CommandId
 
 HOPS_LIMIT: Final = 2
 LAST_HOP: Final = 4
@@ -57,7 +58,7 @@ class Router:
         node = self._target(message)
         if node == self._owners.here:
             self._catalog.deliver(message)
-        elif node is None or not self._links.available:
+        elif node is None:
             message.reply(self._requests.unreachable(message.actor_id, node))
         else:
             self._requests.ask(node, message)
@@ -104,7 +105,9 @@ class Router:
         """Before the events that follow: from here on the asking node gets them, too."""
         if request.watching and not isinstance(answer, Exception):
             self._leases.grant(request.actor_id, request.origin)
-        response = Response(request.number, answer)
+        if isinstance(answer, Accepted) and isinstance(request.identity, CommandId):
+            answer = Accepted(answer.seq)  # clients that number their commands get the event by watching
+        response = Response.of(request.number, answer)
         if request.origin == self._owners.here:  # it came back to us by a detour
             self._requests.answered(self._owners.here, response)
         else:
@@ -113,7 +116,7 @@ class Router:
     def _send_on(self, message: Requested, node: str, *, named: bool = False) -> None:
         """The answer goes to where it came from first, and not by way of us."""
         request = message.request
-        if not self._links.send(node, evolve(request, hops=request.hops + 1, named=named)):
+        if not self._links.send(node, replace(request, hops=request.hops + 1, named=named)):
             message.reply(self._requests.unreachable(request.actor_id, node))
 
     # -- from the catalog: actors that belong to other nodes ---------------------------------------------------------

@@ -82,4 +82,4 @@ class Sessions:
         while True:
             await self._wake.wait()
             self._wake = trio.Event()
-            await in_turns(self.outgoing.flush())
+            await in_turns(self.outgoing.flush_rest())

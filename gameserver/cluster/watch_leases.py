@@ -41,6 +41,9 @@ class WatchLeases:
         if max(self._leases[oldest].values()) < now:
             del self._leases[oldest]
 
+    def begin(self) -> None:
+        """Links gather by themselves."""
+
     def committed(self, batch: Committed) -> Walk:
         """All at once: whoever renews from the next step on is told how far the actor has come."""
         if batch.kind == "battle":
@@ -52,7 +55,7 @@ class WatchLeases:
         return ()
 
     def _pass_on(self, batch: Committed) -> None:
-        if not batch.events:
+        if not batch.lines:
             self._links.broadcast(Activated(batch.actor_id, batch.seq))
         nodes = self._watching(batch.actor_id)
         if nodes:
@@ -90,4 +93,4 @@ class WatchAnswers:
                 if seen_seq < seq:
                     self._links.send(node, Events(battle_id, seq + 1))
             yield
-        self._links.send(node, NotHere(not_here))
+        self._links.send(node, NotHere(tuple(not_here)))

@@ -136,7 +136,7 @@ class WatchRenewals:
             if unheard is not None:  # before it is said: the answer may come while we pause
                 unheard[owner] = [battle_id for battle_id, _ in watched]
             for some in strides(watched, RENEWED_AT_ONCE):
-                if not self._links.send(owner, Watching(some)):
+                if not self._links.send(owner, Watching(tuple(some))):
                     self._lost |= {battle_id: None for battle_id, _ in some}
                 yield
 

@@ -1,13 +1,11 @@
 """Who watches which battle, and up to which event they have seen it.
 
-Each watch has a position, the seq of the last event that was queued for it. A pass sends only what lies above it, so
-there is neither gap nor double between "here is the state at 41" and "here is event 42". While missed events are read
-from the journal the watch is held: what comes meanwhile waits, bounded, behind them. If that has a gap, too, it is not
-kept, and the journal is asked again.
+Each watch has a position, the seq of the last event that was queued for it. A pass (see watch.py) sends only what lies
+above it, so there is neither gap nor double between "here is the state at 41" and "here is event 42".
 
-A pass is a walk in turns over all who watch (see turns.py). A battle has one at a time: what comes while it pauses is
-passed on behind it, and who begins to watch then comes last in it. Watches that end or are replaced on the way are left
-out. Whoever has brought events walks until all are passed on, so that a cancelled walk loses none of somebody else's.
+A watch that has missed something is held, and so are those of a client that does not keep up. Nothing is kept for them
+but how far the battle has come. Each hold ends in the same way: what the watch is behind by is filled in (see
+resumes.py), and then what has come meanwhile, until there is nothing any more.
 
 When the last one has left a battle it is followed for a while: who has lost a connection comes back, and finds what was
 missed in memory (see recent.py).
@@ -17,74 +15,38 @@ nodes (see watch_renewals.py). If some were never passed on, because they were l
 whose outcome was unknown, the watch has fallen behind, and they are read from the journal.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import trio
-from attrs import Factory, define
 
 from gameserver.actors.ports import Committed
 from gameserver.cluster.items import Events
 from gameserver.cluster.recent import Recent
 from gameserver.cluster.sessions import Sessions
+from gameserver.cluster.watch import Pass, Watch
 from gameserver.config import WebSocketSettings
 from gameserver.errors import Refused
 from gameserver.game.rules import Joined
 from gameserver.protocol.close_codes import CloseCode
-from gameserver.protocol.frames import text_frame
+from gameserver.protocol.frames import text_frames
 from gameserver.protocol.session import Session
-from gameserver.turns import Walk, at_once, strides
+from gameserver.turns import Walk, strides
 
 PASSED_AT_ONCE: Final = 100
 """Watches that one step of a pass goes over."""
 
 
-@define(eq=False)
-class Watch:
-    session: Session
-    battle_id: str
-    position: int
-    held: list[bytes] | None = None
-    behind: int = 0
-    over: bool = False
-    current: bool = True
-    """False once it was replaced or given up."""
-
-
-@define(eq=False)
-class _Pass:
-    """Who has something to pass on takes part in its walk, until all `events` are passed on; `watches` get the present
-    ones, and may become more."""
-
-    events: deque[Events] = Factory(deque)
-    watches: list[Watch] = Factory(list)
-    walk: Iterator[None] = Factory(lambda: iter(()))
-    walkers: int = 0
-
-
-Behind = Callable[[Watch, int, int], None]
-"""Called with a watch that is held from now on, and has missed the events above the first and up to the second seq."""
+Fill = Callable[[Watch], None]
+"""Called with a watch that is behind and held from now on, until it was `filled`."""
 
 
 def _nobody_cares(_battle_id: str) -> None:
     """On a node that stands alone, everybody hears of everything."""
 
 
-def _hang_up(watch: Watch, _after: int, _up_to: int) -> None:
+def _hang_up(watch: Watch) -> None:
     watch.session.close(CloseCode.MISSED_EVENTS)
-
-
-def _go_along(under_way: _Pass) -> Iterator[None]:
-    """Not `yield from`: that would end the walk for the others, too, when ours is cancelled."""
-    under_way.walkers += 1
-    try:
-        for _ in under_way.walk:
-            yield
-    finally:
-        under_way.walkers -= 1
-        if not under_way.walkers:  # nobody else goes on with what is left
-            at_once(under_way.walk)
 
 
 class Watches:
@@ -95,13 +57,13 @@ class Watches:
         self._watches: dict[str, dict[Session, Watch]] = {}
         self._left: dict[str, float] = {}
         """Battles that nobody watches any more and that are still followed, each until when; the first ends first."""
-        self._passes: dict[str, _Pass] = {}
+        self._passes: dict[str, Pass] = {}
         self.recent = Recent(limits.recent_limit, limits.recent_limit_bytes)
-        self._fill: Behind = _hang_up
+        self._fill: Fill = _hang_up
         self._begun: Callable[[str], None] = _nobody_cares
 
-    def on_behind(self, fill: Behind) -> None:
-        """Have `fill` get what a watch has missed, and release it; it never blocks."""
+    def on_behind(self, fill: Fill) -> None:
+        """Have `fill` get what a watch has missed; it never blocks."""
         self._fill = fill
 
     def on_first(self, begun: Callable[[str], None]) -> None:
@@ -129,20 +91,22 @@ class Watches:
         watches = self._watches.get(battle_id)
         if watches is None:
             return self.recent.last_seq(battle_id) if battle_id in self._left else None
-        return min(watch.position for watch in watches.values())
+        return min(watch.reach for watch in watches.values())
 
     # -- watching -------------------------------------------------------------------------------------------------
 
-    def watch(self, session: Session, battle_id: str, position: int, *, held: bool = False) -> Watch:
-        """From now on the session gets all events above `position`; an earlier watch of the session is replaced.
+    def watch(self, session: Session, battle_id: str, position: int, *, behind: int = 0) -> Watch:
+        """From now on the session gets all events above `position`; an earlier watch of the session is replaced. If it
+        is `behind`, what is up to there has to be `filled` in first.
 
         Raises Refused("too_many_watches").
         """
         if battle_id in session.watching:
-            session.watching[battle_id].current = False
+            session.watching[battle_id].end()
         else:
             self._make_room(session)
-        watch = Watch(session, battle_id, position, [] if held else None)
+        missed = behind > position
+        watch = Watch(session, battle_id, position, behind, held=missed or session.congested, filling=missed)
         session.watching[battle_id] = watch
         watches = self._watches.setdefault(battle_id, {})
         watches[session] = watch
@@ -150,19 +114,9 @@ class Watches:
             self._passes[battle_id].watches.append(watch)
         if len(watches) == 1:
             self._left.pop(battle_id, None)
-            self.recent.begin(battle_id, position)
+            self.recent.begin(battle_id, watch.reach)
             self._begun(battle_id)
         return watch
-
-    def release(self, watch: Watch, missed: list[bytes]) -> None:
-        """Send the missed events, then what was held behind them; nothing if another watch has taken its place."""
-        held, watch.held = watch.held or [], None
-        if not watch.current:
-            return
-        for frames in (*missed, *held):
-            watch.session.queue(frames)
-        if watch.behind > watch.position:
-            self._catch_up(watch, watch.behind)
 
     def give_up(self, watch: Watch) -> None:
         if watch.current:
@@ -175,13 +129,13 @@ class Watches:
     def _make_room(self, session: Session) -> None:
         if len(session.watching) < self._limits.watches_limit:
             return
-        over = next((watch for watch in session.watching.values() if watch.over and watch.held is None), None)
+        over = next((watch for watch in session.watching.values() if watch.over and not watch.held), None)
         if over is None:
             raise Refused("too_many_watches")
         self.give_up(over)
 
     def _unwatch(self, session: Session, battle_id: str) -> None:
-        session.watching.pop(battle_id).current = False
+        session.watching.pop(battle_id).end()
         watches = self._watches[battle_id]
         del watches[session]
         if not watches:
@@ -202,10 +156,45 @@ class Watches:
         del self._left[battle_id]
         self.recent.forget(battle_id)
 
+    # -- holding --------------------------------------------------------------------------------------------------
+
+    def hold(self, session: Session) -> None:
+        """Nothing for its watches any more, until the session has drained, and `go_on` is called."""
+        for watch in session.watching.values():
+            watch.held = True
+
+    def go_on(self, session: Session) -> None:
+        for watch in list(session.watching.values()):
+            if not watch.filling:
+                self._go_on(watch)
+
+    def filled(self, watch: Watch, missed: bytes, up_to: int) -> None:
+        """`missed` are the frames of all events above its position and `up_to` there, or what stands for them; empty if
+        it knows already. A client that does not keep up by now gets them later, from wherever they are then."""
+        watch.filling = False
+        if not watch.current:
+            return
+        if not missed:
+            watch.position = up_to
+        elif not watch.session.congested:
+            watch.position = up_to
+            watch.session.queue(missed)
+        self._go_on(watch)
+
+    def _go_on(self, watch: Watch) -> None:
+        """The end of a hold, unless there is a reason for another one."""
+        watch.held = watch.session.congested
+        if watch.behind > watch.position and not watch.held:
+            self._fill_in(watch)
+
+    def _fill_in(self, watch: Watch) -> None:
+        watch.held = watch.filling = True
+        self._fill(watch)
+
     # -- audience -------------------------------------------------------------------------------------------------
 
     def committed(self, batch: Committed) -> Walk:
-        if self.followed(batch.actor_id) or any(type(event) is Joined for event in batch.events):
+        if self.followed(batch.actor_id) or any(type(event) is Joined for _, event in batch.milestones):
             return self.pass_on(Events.of(batch))
         return ()
 
@@ -218,14 +207,15 @@ class Watches:
         under_way = self._passes.get(battle_id)
         if under_way is None:
             if len(self._watches.get(battle_id, ())) <= PASSED_AT_ONCE:
-                at_once(self._pass(events, self._present(events)))
+                watches = self._present(events)
+                self._give(events, self._frames(events), watches)
                 return ()
-            under_way = self._passes[battle_id] = _Pass()
+            under_way = self._passes[battle_id] = Pass()
             under_way.walk = self._walk(battle_id, under_way)
         under_way.events.append(events)
-        return _go_along(under_way)
+        return under_way.go_along()
 
-    def _walk(self, battle_id: str, under_way: _Pass) -> Iterator[None]:
+    def _walk(self, battle_id: str, under_way: Pass) -> Iterator[None]:
         try:
             while under_way.events:
                 events = under_way.events.popleft()
@@ -241,43 +231,47 @@ class Watches:
         return list(self._watches.get(events.battle_id, {}).values())
 
     def _pass(self, events: Events, watches: Sequence[Watch]) -> Iterator[None]:
+        frames = self._frames(events)
+        for some in strides(watches, PASSED_AT_ONCE):
+            self._give(events, frames, some)
+            yield
+
+    def _frames(self, events: Events) -> bytes:
+        """For everybody; and the lines, for those who come back."""
         if self.followed(events.battle_id):
             self.recent.note(events.battle_id, events.first_seq, events.lines)
-        frames = [text_frame(line) for line in events.lines]
-        joined = b"".join(frames)
-        before, last, finished = events.first_seq - 1, events.seq, events.finished
-        for some in strides(watches, PASSED_AT_ONCE):
-            for watch in some:
-                if not watch.current:  # any more
-                    continue
-                if finished:
-                    watch.over = True
-                if watch.held is not None and (watch.behind or watch.position < before):
-                    watch.behind = max(watch.behind, last)
-                    continue
-                if watch.position < before:
-                    self._catch_up(watch, before)
-                if watch.position < last:
-                    missed = watch.position - before
-                    self._send(watch, b"".join(frames[missed:]) if missed else joined)
-                    watch.position = last
-            yield
+        return text_frames(events.lines)
+
+    def _give(self, events: Events, frames: bytes, watches: Sequence[Watch]) -> None:
+        """The hottest loop of a node: once per connection, battle and commit."""
+        before, last = events.first_seq - 1, events.seq
+        for watch in watches:
+            if watch.position == before and frames and not watch.held:
+                watch.position = last
+                watch.session.queue(frames)
+            else:
+                self._give_rest(watch, events)
+        if events.finished:
+            for watch in watches:
+                watch.over = True
+
+    def _give_rest(self, watch: Watch, events: Events) -> None:
+        """To one who has missed something, or seen some of it already."""
+        before, last = events.first_seq - 1, events.seq
+        if watch.held:
+            watch.behind = max(watch.behind, last)
+        elif watch.position < before:
+            watch.behind = last
+            self._fill_in(watch)
+        elif watch.position < last:
+            watch.session.queue(text_frames(events.lines[watch.position - before :]))
+            watch.position = last
+
+    def begin(self) -> None:
+        self._sessions.outgoing.hold()
 
     def flush(self) -> Walk:
         return self._sessions.outgoing.flush()
-
-    def _catch_up(self, watch: Watch, up_to: int) -> None:
-        after, watch.position = watch.position, up_to
-        watch.held, watch.behind = [], 0
-        self._fill(watch, after, up_to)
-
-    def _send(self, watch: Watch, frames: bytes) -> None:
-        if watch.held is None:
-            watch.session.queue(frames)
-        elif len(watch.held) < self._limits.held_limit:
-            watch.held.append(frames)
-        else:
-            watch.session.close(CloseCode.SLOW_CONSUMER)
 
     def subscribe(self, battle_id: str, player_id: str, position: int) -> None:
         """Joining, by whatever way, subscribes all connections of the player."""

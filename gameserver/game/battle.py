@@ -8,7 +8,7 @@ it, and both learn of its end, by intentions that stay in the state until the gr
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Final, Literal, cast
 
 from attrs import define, field, frozen
 
@@ -64,6 +64,10 @@ EVENTS: Mapping[str, type] = {
     "battle:finished": Finished,
     "battle:settled": Settled,
 }
+_OWN_EVENTS: Final = frozenset(EVENTS.values())
+
+MILESTONES: Final = frozenset({Joined, Begun, Finished})
+"""What others want to know of a battle who do not watch it."""
 
 
 @define
@@ -110,17 +114,17 @@ class Battle:
     # -- decide ---------------------------------------------------------------------------------------------------
 
     def decide(self, command: Any, now: int, dice: Dice) -> Sequence[Any]:
-        decide = _DECIDE.get(type(command))
-        if decide is not None:
-            return decide(self, command, now)
+        if type(command) in self._mode_commands:  # by far the most of them
+            self._require_running()
+            if command.player_id not in self._state.seats:
+                raise Refused("not_joined")
+            return self._rules.decide(self._state.play, command, now, dice)
         if isinstance(command, TimeUp):
             return self._time_up(command, now, dice)
-        if type(command) not in self._mode_commands:
+        decide = _DECIDE.get(type(command))
+        if decide is None:
             raise Refused("unknown_event")
-        self._require_running()
-        if command.player_id not in self._state.seats:
-            raise Refused("not_joined")
-        return self._rules.decide(self._state.play, command, now, dice)
+        return decide(self, command, now)
 
     def _create(self, command: CreateBattle, now: int) -> Sequence[Any]:
         if self.born:
@@ -212,13 +216,18 @@ class Battle:
             raise Refused("battle_finished")
 
     def _require_running(self) -> None:
-        self._require_not_finished()
         if self._state.phase != "running":
+            self._require_not_finished()
             raise Refused("battle_not_running")
 
     # -- apply ----------------------------------------------------------------------------------------------------
 
     def apply(self, event: Any) -> None:
+        if type(event) in _OWN_EVENTS:
+            self._apply(event)
+        self._rules.apply(self._state.play, event)
+
+    def _apply(self, event: Any) -> None:
         state = self._state
         match event:
             case Created():
@@ -236,7 +245,6 @@ class Battle:
                 state.unsettled += [f"close:{state.attacker}", f"close:{state.defender}"]
             case Settled():
                 state.unsettled.remove(event.intention_id)
-        self._rules.apply(state.play, event)
 
     # -- read -----------------------------------------------------------------------------------------------------
 

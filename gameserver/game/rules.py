@@ -106,13 +106,20 @@ class Dice:
     __slots__ = ("_position", "_rolls", "_seed")
 
     def __init__(self, seed: str, position: int) -> None:
-        self._seed, self._position, self._rolls = seed, position, 0
+        self._seed = blake2b(f"{seed}:".encode(), digest_size=8)
+        self._position, self._rolls = position, 0
+
+    def moved_to(self, position: int) -> "Dice":
+        """The same dice, as if new: an actor needs one pair, for all of its commands."""
+        self._position, self._rolls = position, 0
+        return self
 
     def roll(self, low: int, high: int) -> int:
         """A whole number from `low` to `high`, both included."""
         self._rolls += 1
-        text = f"{self._seed}:{self._position}:{self._rolls}".encode()
-        return low + int.from_bytes(blake2b(text, digest_size=8).digest(), "big") % (high - low + 1)
+        rolled = self._seed.copy()
+        rolled.update(b"%d:%d" % (self._position, self._rolls))
+        return low + int.from_bytes(rolled.digest(), "big") % (high - low + 1)
 
     def pick(self, items: Sequence[Item]) -> Item:
         return items[self.roll(0, len(items) - 1)]

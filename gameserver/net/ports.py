@@ -9,6 +9,8 @@ from typing import Any, Protocol
 
 from attrs import frozen
 
+from gameserver.cluster.ports import Remembered
+
 
 @frozen
 class PlayerRow:
@@ -58,16 +60,6 @@ class BattleMemberRow:
     role: str
     side: str
     joined_at_ms: int
-
-
-@frozen
-class Remembered:
-    """The outcome of an earlier request under the same Idempotency-Key: the public event that it caused."""
-
-    request_hash: str
-    actor_id: str
-    seq: int
-    answer: bytes
 
 
 Cursor = tuple[str, ...]

@@ -1,33 +1,39 @@
-"""An HTTP app on a port: hypercorn's Trio worker, on a socket that we bind ourselves.
+"""An HTTP app on a port: a task for each connection, and an end to their number.
 
-Binding it here gives the port back when any would do, and a clear word when it is taken. Idle connections, and those
-that never finish their headers, are closed after a while; a body's time is the request's own (see http/app.py).
+A connection that is idle for too long is closed, and so is one that does not get its headers sent, or does not take its
+answer; a body's time is the request's own (see http/app.py).
 """
 
-import logging
 import socket
+from functools import partial
 from typing import Final
 
 import trio
-from attrs import frozen
-from hypercorn.app_wrappers import ASGIWrapper
-from hypercorn.config import Config, Sockets
-from hypercorn.trio.run import worker_serve
-from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
-from quart_trio import QuartTrio
+from attrs import define
 
+from gameserver.config import HttpSettings
 from gameserver.errors import StartError
+from gameserver.net.http_connection import HttpConnection
+from gameserver.net.http_exchange import App
 
 BACKLOG: Final = 1_024
-KEEP_ALIVE_S: Final = 15
-SILENCE_S: Final = 30
 GRACE_S: Final = 3.0
 
 
+@define
+class HttpCounters:
+    """What a port holds now, and what it did since the start (`*_total`)."""
+
+    connections: int = 0
+    connections_refused_total: int = 0
+
+
 async def serve(
-    app: QuartTrio,
+    app: App,
+    settings: HttpSettings,
     host: str,
     port: int,
+    counters: HttpCounters,
     *,
     stop: trio.Event,
     setting: str,
@@ -39,9 +45,16 @@ async def serve(
     """
     listener = listen(host, port, setting)
     bound_port: int = listener.getsockname()[1]
-    async with trio.open_nursery() as nursery:
-        await nursery.start(_serve, app, listener, stop)
-        task_status.started(bound_port)
+    server = _Server(app, settings, counters)
+    async with trio.open_nursery() as connections:
+        async with trio.open_nursery() as accepting:
+            accept = partial(trio.serve_listeners, server.serve, handler_nursery=connections)
+            await accepting.start(accept, [trio.SocketListener(trio.socket.from_stdlib_socket(listener))])
+            task_status.started(bound_port)
+            await stop.wait()
+            accepting.cancel_scope.cancel()
+        server.end()
+        connections.cancel_scope.deadline = trio.current_time() + GRACE_S
 
 
 def listen(host: str, port: int, setting: str) -> socket.socket:
@@ -68,42 +81,30 @@ def listen(host: str, port: int, setting: str) -> socket.socket:
     return listener
 
 
-@frozen
-class _Finishing:
-    """An app whose answers end as they should.
+class _Server:
+    def __init__(self, app: App, settings: HttpSettings, counters: HttpCounters) -> None:
+        self._app, self._settings, self._counters = app, settings, counters
+        self._live: set[HttpConnection] = set()
+        self._ending = False
 
-    quart_trio cancels whoever sends an answer once hypercorn has told it that the answer is complete: while hypercorn
-    is still closing the connection, or setting the alarm that would close it later. So the last part goes shielded.
-    """
+    async def serve(self, stream: trio.SocketStream) -> None:
+        """One connection; whoever accepted it closes it afterwards."""
+        if self._ending or len(self._live) >= self._settings.connections_limit:
+            self._counters.connections_refused_total += 1
+            return
+        try:
+            connection = HttpConnection(self._app, stream, self._settings)
+        except OSError:
+            return
+        self._live.add(connection)
+        self._counters.connections += 1
+        try:
+            await connection.run()
+        finally:
+            self._live.discard(connection)
+            self._counters.connections -= 1
 
-    app: QuartTrio
-
-    async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        async def send_wholly(message: ASGISendEvent) -> None:
-            last = message["type"] == "http.response.body" and not message.get("more_body", False)
-            with trio.CancelScope(shield=last):
-                await send(message)
-
-        await self.app(scope, receive, send_wholly)
-
-
-async def _serve(
-    app: QuartTrio, listener: socket.socket, stop: trio.Event, task_status: trio.TaskStatus[list[str]]
-) -> None:
-    sockets = Sockets(secure_sockets=[], insecure_sockets=[listener], quic_sockets=[])
-    await worker_serve(
-        ASGIWrapper(_Finishing(app)), _config(), sockets=sockets, shutdown_trigger=stop.wait, task_status=task_status
-    )
-
-
-def _config() -> Config:
-    config = Config()
-    config.accesslog = None
-    config.errorlog = logging.getLogger("hypercorn.error")  # as it is: the node's own logging decides what is shown
-    config.errorlog.setLevel(logging.WARNING)
-    config.backlog = BACKLOG
-    config.keep_alive_timeout = KEEP_ALIVE_S
-    config.read_timeout = SILENCE_S
-    config.graceful_timeout = GRACE_S
-    config.include_server_header = False
-    return config
+    def end(self) -> None:
+        self._ending = True
+        for connection in self._live:
+            connection.end()

@@ -8,17 +8,20 @@ import hashlib
 import hmac
 import secrets
 import time
+from functools import lru_cache
 from typing import Final
 
 import jwt
-from attrs import field, frozen
+from attrs import frozen
 
 from gameserver.errors import Refused
 
 ALGORITHM: Final = "HS256"
 REFRESH_TOKEN_BYTES: Final = 32
-# `iat` is not verified: the clocks of two nodes may differ by a second, and `exp` is what bounds a token's life.
-CHECKS: Final = {"require": ["sub", "sid", "exp"], "verify_iat": False}
+VERIFIED_LIMIT: Final = 10_000
+# `iat` is not verified: the clocks of two nodes may differ by a second, and `exp` is what bounds a token's life. `exp`
+# is ours to look at, each time that a token is shown.
+CHECKS: Final = {"require": ["sub", "sid", "exp"], "verify_iat": False, "verify_exp": False}
 
 
 @frozen
@@ -30,29 +33,44 @@ class Claims:
     expires_at: int
 
 
-@frozen
 class Tokens:
-    """All keys derive from one secret, one for each purpose, so that no value made for one passes for another."""
+    """All keys derive from one secret, one for each purpose, so that no value made for one passes for another.
 
-    secret: str = field(repr=False)
-    ttl_s: int
+    A signature stays good: that of a token shown again is not verified again, as long as the token is among the
+    `verified_limit` shown last.
+    """
+
+    def __init__(self, secret: str, ttl_s: int, verified_limit: int = VERIFIED_LIMIT) -> None:
+        self._secret, self._ttl_s = secret.encode(), ttl_s
+        self._access_key = self._key("access token")
+        self._opened = lru_cache(verified_limit)(self._open)
+
+    @property
+    def verified(self) -> int:
+        """How many tokens are remembered."""
+        return self._opened.cache_info().currsize
 
     def issue(self, claims: Claims) -> str:
         payload = {"sub": claims.player_id, "sid": claims.session_id, "exp": claims.expires_at, "iat": _now_s()}
-        return jwt.encode(payload, self._key("access token"), algorithm=ALGORITHM)
+        return jwt.encode(payload, self._access_key, algorithm=ALGORITHM)
 
     def claims(self, player_id: str, session_id: str) -> Claims:
         """For a token that is valid from now on, for `ttl_s`."""
-        return Claims(player_id, session_id, _now_s() + self.ttl_s)
+        return Claims(player_id, session_id, _now_s() + self._ttl_s)
 
     def verify(self, token: str | None) -> Claims:
         """Raises Refused: token_missing, token_invalid, token_expired."""
         if not token:
             raise Refused("token_missing")
+        claims = self._opened(token)
+        if claims.expires_at <= _now_s():
+            raise Refused("token_expired")
+        return claims
+
+    def _open(self, token: str) -> Claims:
+        """Of a token that is signed, be it expired or not. Raises Refused("token_invalid"), which is not remembered."""
         try:
-            payload = jwt.decode(token, self._key("access token"), algorithms=[ALGORITHM], options=CHECKS)  # type: ignore[arg-type]
-        except jwt.ExpiredSignatureError as error:
-            raise Refused("token_expired") from error
+            payload = jwt.decode(token, self._access_key, algorithms=[ALGORITHM], options=CHECKS)  # type: ignore[arg-type]
         except (jwt.InvalidTokenError, ValueError) as error:
             raise Refused("token_invalid") from error
         return _claims(payload)
@@ -64,7 +82,7 @@ class Tokens:
         return hmac.new(self._key("refresh token"), idempotency_key.encode(), hashlib.sha256).hexdigest()
 
     def _key(self, purpose: str) -> bytes:
-        return hmac.new(self.secret.encode(), purpose.encode(), hashlib.sha256).digest()
+        return hmac.new(self._secret, purpose.encode(), hashlib.sha256).digest()
 
 
 def hashed(secret: str) -> bytes:

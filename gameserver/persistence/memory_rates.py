@@ -35,12 +35,13 @@ class MemoryRates:
         now_ms = self._now_ms()
         return [self._take_one(question, now_ms) for question in asked]
 
-    async def give_back(self, question: RateQuestion) -> None:
+    async def give_back(self, unused: Sequence[RateQuestion]) -> None:
         await trio.lowlevel.checkpoint()
-        self.give_back_now(question)
+        self.give_back_now(unused)
 
-    def give_back_now(self, question: RateQuestion) -> None:
-        self._windows.get((question.action, question.subject), {}).pop(question.attempt, None)
+    def give_back_now(self, unused: Sequence[RateQuestion]) -> None:
+        for question in unused:
+            self._windows.get((question.action, question.subject), {}).pop(question.attempt, None)
 
     def _take_one(self, question: RateQuestion, now_ms: int) -> int | None:
         if question.limit <= 0:

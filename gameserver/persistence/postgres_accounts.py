@@ -7,9 +7,10 @@ from typing import Final
 
 import asyncpg
 
+from gameserver.cluster.ports import Remembered
 from gameserver.config import AuthSettings
 from gameserver.errors import CommitRejected, Refused
-from gameserver.net.ports import PlayerRow, Remembered
+from gameserver.net.ports import PlayerRow
 from gameserver.persistence.postgres import Postgres, violated
 
 CREATE_PLAYER: Final = """

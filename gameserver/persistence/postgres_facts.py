@@ -5,7 +5,14 @@ from typing import Final
 
 import asyncpg
 
-from gameserver.cluster.ports import AttackFacts, BattleFacts, Whereabouts
+from gameserver.cluster.ports import (
+    AttackFacts,
+    BattleFacts,
+    BattleKnown,
+    BattleQuestion,
+    Remembered,
+    Whereabouts,
+)
 from gameserver.game.rules import Side
 from gameserver.ids import is_uuid
 from gameserver.persistence.postgres import Postgres
@@ -24,9 +31,11 @@ SELECT b.group_attacker::text AS attacker, b.group_defender::text AS defender,
     EXISTS (SELECT FROM group_members m
         WHERE m.group_id = b.group_defender AND m.player_id = asked.player_id AND m.left_at_ms IS NULL) AS defends,
     EXISTS (SELECT FROM groups g WHERE g.id IN (b.group_attacker, b.group_defender)
-        AND g.owner_id = asked.player_id AND NOT g.closed) AS owner
-FROM unnest($1::uuid[], $2::uuid[]) WITH ORDINALITY AS asked (battle_id, player_id, place)
+        AND g.owner_id = asked.player_id AND NOT g.closed) AS owner,
+    k.request_hash, k.actor_id::text, k.seq, k.answer
+FROM unnest($1::uuid[], $2::uuid[], $3::text[]) WITH ORDINALITY AS asked (battle_id, player_id, key, place)
 LEFT JOIN battles b ON b.id = asked.battle_id
+LEFT JOIN idempotency_keys k ON k.player_id = asked.player_id AND k.key = asked.key
 ORDER BY asked.place
 """
 
@@ -53,11 +62,12 @@ class PostgresFacts:
         rows = await self._postgres.fetch(WHEREABOUTS, [actor_id for actor_id in actor_ids if is_uuid(actor_id)])
         return [Whereabouts(**row) for row in rows]
 
-    async def about_battles(self, asked: Sequence[tuple[str, str]]) -> Sequence[BattleFacts | None]:
+    async def about_battles(self, asked: Sequence[BattleQuestion]) -> Sequence[BattleKnown]:
         """What is no UUID names no battle; it must not spoil the answers to everybody else in the batch."""
-        battles = [battle_id if is_uuid(battle_id) else None for battle_id, _ in asked]
-        rows = await self._postgres.fetch(ABOUT_BATTLES, battles, [player_id for _, player_id in asked])
-        return [_battle_facts(row) for row in rows]
+        battles = [each.battle_id if is_uuid(each.battle_id) else None for each in asked]
+        players, keys = [each.player_id for each in asked], [each.key for each in asked]
+        rows = await self._postgres.fetch(ABOUT_BATTLES, battles, players, keys)
+        return [BattleKnown(_battle_facts(row), _remembered(row)) for row in rows]
 
     async def about_attack(self, attacker: str, defender: str, player_id: str) -> AttackFacts:
         row = await self._postgres.fetchrow(ABOUT_ATTACK, attacker, defender, player_id)
@@ -78,3 +88,9 @@ def _battle_facts(row: asyncpg.Record) -> BattleFacts | None:
     if row["defends"]:
         sides.append("defender")
     return BattleFacts(row["attacker"], row["defender"], tuple(sides), row["owner"])
+
+
+def _remembered(row: asyncpg.Record) -> Remembered | None:
+    if row["seq"] is None:
+        return None
+    return Remembered(row["request_hash"], row["actor_id"], row["seq"], row["answer"])

@@ -205,6 +205,8 @@ def _rows_by_table(entries: Sequence[Entry]) -> dict[str, list[Any]]:
     outbox: list[Any] = []
     keys: list[Any] = []
     for entry in entries:
+        if not (entry.projections or entry.outbox or entry.keys):  # as play has it
+            continue
         for projection in entry.projections:
             assert projection.table in PROJECTED, projection.table
             projections.setdefault(projection.table, {})[projection.key] = projection.row

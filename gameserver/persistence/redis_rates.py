@@ -13,6 +13,8 @@ import contextlib
 from collections.abc import Sequence
 from typing import Final
 
+from redis.asyncio import Redis
+
 from gameserver.cluster.ports import RateQuestion
 from gameserver.config import RedisSettings
 from gameserver.persistence.memory_rates import MemoryRates
@@ -62,14 +64,23 @@ class RedisRates:
             answers += await self._take_some(asked[first : first + QUESTIONS_PER_CALL])
         return answers
 
-    async def give_back(self, question: RateQuestion) -> None:
-        key = self._store.key("rate", question.action, question.subject)
-        self.own.give_back_now(question)
-        with contextlib.suppress(RedisAway):  # then it counts until its window has passed
-            await self._store.call(lambda redis: redis.zrem(key, question.attempt))
+    async def give_back(self, unused: Sequence[RateQuestion]) -> None:
+        self.own.give_back_now(unused)
+
+        async def remove(redis: Redis) -> None:
+            pipeline = redis.pipeline(transaction=False)
+            for question in unused:
+                pipeline.zrem(self._key(question), question.attempt)
+            await pipeline.execute()
+
+        with contextlib.suppress(RedisAway):  # then they count until their window has passed
+            await self._store.call(remove)
+
+    def _key(self, question: RateQuestion) -> str:
+        return self._store.key("rate", question.action, question.subject)
 
     async def _take_some(self, asked: Sequence[RateQuestion]) -> Sequence[int | None]:
-        keys = [self._store.key("rate", question.action, question.subject) for question in asked]
+        keys = [self._key(question) for question in asked]
         args = [value for question in asked for value in (question.attempt, question.limit, question.period_ms)]
         try:
             waits: list[int] = await self._store.call(lambda _: self._script(keys, args))

@@ -11,7 +11,8 @@ class Connection(Protocol):
     def send(self, frames: bytes) -> None:
         """Hand over whole WebSocket frames, already encoded (see protocol/frames.py), to be sent in order.
 
-        What the kernel does not take at once is buffered; over the bound the connection is closed as a slow consumer.
+        What the kernel does not take at once is buffered. Over the bound, or when nothing of it could be sent for too
+        long, the connection is closed as a slow consumer.
         """
         ...
 
@@ -27,6 +28,19 @@ class Endpoint(Protocol):
 
     def on_text(self, data: bytes) -> None:
         """One whole text message, as UTF-8 bytes, within the size limit."""
+        ...
+
+    def on_binary(self, data: bytes) -> None:
+        """One whole binary message, within the size limit."""
+        ...
+
+    def on_congested(self) -> None:
+        """More than `congestion_bytes` of what was sent waits for the client. Once, until `on_drained`; it may come in
+        the midst of a `send`."""
+        ...
+
+    def on_drained(self) -> None:
+        """Nothing waits any more."""
         ...
 
     def on_close(self) -> None:

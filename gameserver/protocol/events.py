@@ -2,22 +2,26 @@
 
     {"event":"battle:attack","seq":42,"payload":{"battleId":"…","playerId":"…", …}}
 
-Fields marked `private()` are taken out of the line and kept beside it.
+Fields marked `private()` are taken out of the line and kept beside it. Every event is written and few are read again,
+so the writing is prepared per class; a test holds it to the converter, which reads.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
+from typing import Any, Final
 
-from attrs import fields
+import msgspec
+from attrs import Attribute, fields
 
-from gameserver.codec import camel, converter, decode, encode, wire_class
+from gameserver.codec import camel, converter, decode, encode, hook_for, wire_class
 
+STATE: Final = "battle:state"
+"""Looks like an event of a battle, and is none: the state at its `seq`, pushed instead of the events up to there."""
 
-class Line(NamedTuple):
-    """An event as bytes: what everybody gets, and `[seq,{…}]` with its private fields if it has any."""
+Line = tuple[bytes, bytes]
+"""An event as bytes: what everybody gets, and `[seq,{…}]` with its private fields; empty if it has none."""
 
-    public: bytes
-    private: bytes
+Write = Callable[[str, int, Any], Line]
 
 
 class EventCodec:
@@ -30,20 +34,15 @@ class EventCodec:
         self._classes: dict[str, type[Any]] = {name: wire_class(cls) for name, cls in classes.items()}
         self._names = {cls: name for name, cls in self._classes.items()}
         self._id_key = id_key
-        self._unstructure = {cls: converter.get_unstructure_hook(cls) for cls in self._names}
         self._has_own_id = {cls for cls in self._names if id_key in {camel(f.name) for f in fields(cls)}}
-        self._private = {cls: [camel(f.name) for f in fields(cls) if f.metadata.get("private")] for cls in self._names}
+        self._write = {cls: _writer(name, cls, id_key) for name, cls in self._classes.items()}
 
     def name(self, event: Any) -> str:
         return self._names[type(event)]
 
     def encode(self, actor_id: str, seq: int, event: Any) -> Line:
         """Raises whatever it likes for what is no event of this kind, or is no plain data."""
-        cls = type(event)
-        payload = {self._id_key: actor_id, **self._unstructure[cls](event)}
-        private = {key: payload.pop(key) for key in self._private[cls]}
-        public = encode({"event": self._names[cls], "seq": seq, "payload": payload})
-        return Line(public, encode([seq, private]) if private else b"")
+        return self._write[type(event)](actor_id, seq, event)
 
     def decode(self, public: bytes, private: bytes) -> Iterator[tuple[int, Any]]:
         """The (seq, event) pairs of a journal row."""
@@ -62,3 +61,43 @@ def lines_between(public: bytes, first_seq: int, after: int, up_to: int) -> list
     """The lines of the events above `after` and up to `up_to`, of a row that begins with `first_seq`."""
     lines = public.split(b"\n")
     return lines[max(0, after + 1 - first_seq) : max(0, up_to + 1 - first_seq)]
+
+
+# -- writing ----------------------------------------------------------------------------------------------------------
+
+
+class _Event(msgspec.Struct, gc=False):
+    event: str
+    seq: int
+    payload: Any
+
+
+def _writer(name: str, cls: type[Any], id_key: str) -> Write:
+    """The payload begins with the actor's ID, also where an event has a field of its own for it."""
+    written = [f for f in fields(cls) if f.init]
+    own_id = next((f.name for f in written if camel(f.name) == id_key), None)
+    hidden = [f for f in written if f.metadata.get("private")]
+    shown = [f for f in written if f not in hidden and f.name != own_id]
+    payload = msgspec.defstruct(cls.__name__, [id_key, *(camel(f.name) for f in shown)], gc=False)
+    values, secrets = _values(shown), _values(hidden)
+
+    def write(actor_id: str, seq: int, event: Any) -> Line:
+        named = actor_id if own_id is None else getattr(event, own_id)
+        return encode(_Event(name, seq, payload(named, *values(event)))), b""
+
+    def write_both(actor_id: str, seq: int, event: Any) -> Line:
+        kept = {camel(f.name): value for f, value in zip(hidden, secrets(event), strict=True)}
+        return write(actor_id, seq, event)[0], encode([seq, kept])
+
+    return write_both if hidden else write
+
+
+def _values(some: Sequence["Attribute[Any]"]) -> Callable[[Any], Iterable[Any]]:
+    """The values of these fields, plain."""
+    names, hooks = [f.name for f in some], [hook_for(f.type) for f in some]
+    if any(hooks) or len(names) < 2:  # with one name, attrgetter gives no tuple
+        return lambda event: [
+            hook(getattr(event, name)) if hook else getattr(event, name)
+            for name, hook in zip(names, hooks, strict=True)
+        ]
+    return attrgetter(*names)

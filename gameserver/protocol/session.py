@@ -12,7 +12,7 @@ from typing import Any, Final, Literal, Protocol
 
 from attrs import frozen
 
-from gameserver.codec import encode
+from gameserver.codec import NOT_PLAIN, encode
 from gameserver.config import WebSocketSettings
 from gameserver.errors import Refused
 from gameserver.ids import PlayerId
@@ -47,6 +47,12 @@ class Gateway(Protocol):
 
     def closed(self, session: "Session") -> None: ...
 
+    def congested(self, session: "Session") -> None:
+        """No more events, until it has drained."""
+        ...
+
+    def drained(self, session: "Session") -> None: ...
+
     def play(self, session: "Session", number: int, battle_id: str, event: str, payload: bytes) -> None: ...
 
     def change(self, session: "Session", number: int, battle_id: str, what: Change) -> None: ...
@@ -60,19 +66,35 @@ class Outgoing:
     def __init__(self, wake: Callable[[], None]) -> None:
         self._touched: deque[Session] = deque()
         self._wake = wake
+        self._held = False
 
     def touch(self, session: "Session") -> None:
-        if not self._touched:
+        if not self._touched and not self._held:
             self._wake()
         self._touched.append(session)
 
+    def hold(self) -> None:
+        """A commit is about to be queued: what is queued until it is flushed leaves with it."""
+        self._held = True
+
     def flush(self) -> Iterator[None]:
-        """Until nothing is queued any more. A walk that is given up leaves the rest to another one, which `wake` has
-        called when the first was touched."""
-        while self._touched:
-            for _ in range(min(WRITES_AT_ONCE, len(self._touched))):
-                self._touched.popleft().flush()
-            yield
+        """All that is queued, a commit's and the rest. A walk that is given up has others called to go on with it."""
+        self._held = False
+        return self._flush()
+
+    def flush_rest(self) -> Iterator[None]:
+        """What is queued outside of a commit; it does not go on while there is one."""
+        return self._flush()
+
+    def _flush(self) -> Iterator[None]:
+        try:
+            while self._touched and not self._held:
+                for _ in range(min(WRITES_AT_ONCE, len(self._touched))):
+                    self._touched.popleft().flush()
+                yield
+        finally:
+            if self._touched and not self._held:
+                self._wake()
 
 
 class Session:
@@ -88,6 +110,7 @@ class Session:
         "_outgoing",
         "_queue",
         "closed",
+        "congested",
         "identified",
         "watching",
     )
@@ -105,6 +128,8 @@ class Session:
         self._queue: list[bytes] = []
         self._in_flight = 0
         self.closed = False
+        self.congested = False
+        """The client does not keep up: it gets answers, but no events."""
         self._allowance, self._allowance_at_ms = limits.messages_burst * 1000, gateway.now_ms()
         self.watching: dict[str, Any] = {}
         """Battle ID → what the gateway keeps about the watch."""
@@ -126,6 +151,17 @@ class Session:
             self._pass_on(envelope)
         except Refused as refused:
             self.refuse(envelope.id, refused)
+
+    def on_binary(self, _data: bytes) -> None:
+        self.close(CloseCode.UNSUPPORTED_DATA)
+
+    def on_congested(self) -> None:
+        self.congested = True
+        self._gateway.congested(self)
+
+    def on_drained(self) -> None:
+        self.congested = False
+        self._gateway.drained(self)
 
     def on_close(self) -> None:
         self.closed = True
@@ -174,15 +210,15 @@ class Session:
         self._in_flight -= 1
         if isinstance(answer, Exception):
             self.refuse(number, answer)
-        elif hasattr(answer, "view"):
-            self._show(number, answer)
-        else:
+        elif answer.view is None:
             self.queue(text_frame(b'{"event":"reply","id":%d,"payload":{"seq":%d}}' % (number, answer.seq)))
+        else:
+            self._show(number, answer)
 
     def _show(self, number: int, shown: Any) -> None:
         try:
             data = encode({"event": "reply", "id": number, "payload": {"seq": shown.seq, **shown.view}})
-        except (TypeError, ValueError, OverflowError, RecursionError):  # a mode's view that is no plain data
+        except NOT_PLAIN:
             self.refuse(number, Refused("rules_failed"))
         else:
             self.queue(text_frame(data))

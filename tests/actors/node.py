@@ -98,9 +98,13 @@ class RecordingAudience:
     then: Audience | None = None
     _seen: dict[str, int] = Factory(dict)
 
+    def begin(self) -> None:
+        if self.then is not None:
+            self.then.begin()
+
     def committed(self, batch: Committed) -> Walk:
         assert batch.seq <= self.store.actors[batch.actor_id].last_seq, "an event was seen before it was durable"
-        if batch.events:
+        if batch.lines:
             assert batch.first_seq > self._seen.get(batch.actor_id, 0), "an event was passed on twice"
             self._seen[batch.actor_id] = batch.seq
             self.batches.append(batch)

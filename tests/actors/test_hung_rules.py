@@ -221,8 +221,8 @@ async def test_a_command_that_hangs_while_it_is_read_is_refused(autojump_clock, 
     async with running() as node:
         battle = await node.battle()
         with monkeypatch.context() as patch:
-            patch.setattr("gameserver.actors.kinds.structure", for_ever)
-            assert await node.do(battle).code() == "rules_too_slow"
+            patch.setattr("gameserver.protocol.commands.structure", for_ever)
+            assert await node.do(battle, ms="as text").code() == "rules_too_slow"
         assert isinstance(await node.do(battle).answer(), Accepted)
 
 
@@ -311,7 +311,7 @@ async def test_a_long_journal_is_folded_in_turns_to_the_same_state(nursery, auto
 
 async def test_a_full_mailbox_is_worked_through_in_turns(autojump_clock, nursery, monkeypatch):
     monkeypatch.setattr("gameserver.actors.actor.TURN_S", 0)
-    monkeypatch.setattr("gameserver.actors.actor.trio", SimpleNamespace(**{**vars(trio), "current_time": Ticking()}))
+    monkeypatch.setattr("gameserver.actors.actor.trio_clock", Ticking)
     async with running() as node:
         battle, others = await node.battle(), Others()
         asked = [node.do(battle) for _ in range(30)]

@@ -53,6 +53,19 @@ async def test_an_intention_is_not_sent_before_it_is_durable_however_long_that_t
         assert isinstance(await node.show("battle-1"), Shown)
 
 
+async def test_an_alarm_in_the_very_turn_that_intends_it_does_not_send_it_either(autojump_clock):
+    async with running() as node:
+        await node.groups()
+        with node.journal.holding() as held:
+            node.tell("wolves", attack())
+            node.catalog._ring("wolves")
+            await held.arrived.wait()
+            await wait_all_tasks_blocked()
+            assert not node.loaded("battle-1")
+        await node.settle()
+        assert isinstance(await node.show("battle-1"), Shown)
+
+
 async def test_an_intention_is_sent_again_until_it_is_acknowledged(autojump_clock, monkeypatch):
     async with running() as node:
         await node.groups()

@@ -1,12 +1,14 @@
 """Idle actors leave memory and come back as they were."""
 
+from itertools import pairwise
+
 import pytest
 import trio
 
 from gameserver.actors.messages import Show
-from gameserver.actors.ports import Accepted, Shown
+from gameserver.actors.ports import Accepted, Shown, Snapshot
 from gameserver.errors import StorageUnavailable
-from tests.actors.node import answers, running
+from tests.actors.node import Node, answers, running
 
 SOON = {"idle_ms": 2_000, "sweep_interval_ms": 500}
 
@@ -91,18 +93,52 @@ async def test_storage_that_is_away_at_the_release_refuses_who_waits_and_loses_n
 
 
 async def test_a_snapshot_is_written_every_so_many_events(autojump_clock):
-    async with running(actors={"snapshot_every": 10}) as node:
+    async with running(actors={"snapshot_every": 10, "snapshot_tail": 0}) as node:
+        snapshots = await snapshots_of(node, await node.battle(), events=35)
+        assert len(snapshots) >= 3
+        assert {later.seq - earlier.seq for earlier, later in pairwise(snapshots)} == {10}
+
+
+async def test_a_large_state_is_written_only_after_many_bytes_of_events(autojump_clock):
+    async with running(actors={"snapshot_every": 2, "snapshot_tail": 3}) as node:
         battle = await node.battle()
-        snapshots = set()
-        for _ in range(30):
-            await node.do(battle).answer()
-            await node.settle()
-            if node.store.actors[battle].snapshot is not None:
-                snapshots.add(node.store.actors[battle].snapshot.seq)
-        assert len(snapshots) == 3
-        assert all(
-            later - earlier == 10 for earlier, later in zip(sorted(snapshots), sorted(snapshots)[1:], strict=False)
-        )
+        snapshots = await snapshots_of(node, battle, events=60)
+        assert len(snapshots) >= 3
+        rows = node.store.actors[battle].rows
+        for earlier, later in pairwise(snapshots):
+            landed = [len(row.public) for row in rows if earlier.seq <= row.seq < later.seq]
+            assert sum(landed) >= 3 * len(earlier.state) > sum(landed[:-1])
+
+
+async def test_a_long_tail_counts_also_after_a_crash(autojump_clock):
+    async with running(actors={"snapshot_every": 2, "snapshot_tail": 1_000}) as node:
+        battle = await node.battle()
+        before = (await snapshots_of(node, battle, events=12))[-1]
+        node.kill()
+    async with running(node.store, "node-b", actors={"snapshot_every": 2, "snapshot_tail": 1}) as other:
+        await other.show(battle)
+        await other.settle()
+        assert other.store.actors[battle].snapshot.seq == other.store.actors[battle].last_seq > before.seq
+
+
+async def test_battles_that_are_played_alike_do_not_write_their_first_snapshots_at_once(autojump_clock):
+    async with running(actors={"snapshot_every": 40, "snapshot_tail": 0}) as node:
+        battles = [await node.battle(f"battle-{number}") for number in range(8)]
+        first = [(await snapshots_of(node, battle, events=40))[0].seq for battle in battles]
+        assert all(20 < seq <= 40 for seq in first)
+        assert len(set(first)) > 4
+
+
+async def snapshots_of(node: Node, battle: str, events: int) -> list[Snapshot]:
+    """That were written on the way."""
+    snapshots: list[Snapshot] = []
+    for _ in range(events):
+        await node.do(battle).answer()
+        await node.settle()
+        snapshot = node.store.actors[battle].snapshot
+        if snapshot is not None and snapshot not in snapshots:
+            snapshots.append(snapshot)
+    return snapshots
 
 
 async def test_a_long_tail_is_folded_into_a_snapshot_by_the_first_read(autojump_clock):

@@ -10,9 +10,9 @@ from gameserver.client.errors import Disconnected, Unreachable
 from gameserver.client.limits import ConnectionLimits
 from gameserver.config import Settings
 from gameserver.errors import Refused
-from gameserver.net.frame_stream import EdgeCounters
+from gameserver.net.edge import EdgeCounters
 from gameserver.net.handshake import Admission
-from gameserver.net.trio_websocket_edge import serve_websocket
+from gameserver.net.trio_websocket_edge import serve_trio_websocket as serve_websocket
 from gameserver.protocol.close_codes import CloseCode
 from gameserver.protocol.frames import text_frame
 
@@ -48,6 +48,12 @@ class Game:
         elif battle != "silent":
             self.say(event="battle:attack", seq=number, payload={"battleId": battle})
             self.say(event="reply", id=number, payload={"seq": number})
+
+    def on_congested(self):
+        pass
+
+    def on_drained(self):
+        pass
 
     def on_close(self):
         pass

@@ -48,6 +48,43 @@ async def test_what_the_server_no_longer_has_is_a_restart_from_the_present_state
         assert await read(player, 1) == attacks(4)
 
 
+async def test_a_state_that_the_server_pushes_instead_of_events_is_a_restart(game, autojump_clock):
+    async with player_of(game) as player:
+        await player.watch(B)
+        game.happen(B)
+        assert await read(player, 1) == attacks(1)
+        game.collapse(B, missed=3)
+        assert await anext(player.events()) == {
+            "event": RESTART,
+            "seq": 4,
+            "payload": {"battleId": B, "state": {"state": "running", "at": 4}},
+        }
+        game.happen(B)
+        assert await read(player, 1) == attacks(5)
+        assert player.out_of_step == 0
+
+
+async def test_a_state_that_says_nothing_new_is_passed_over(game, autojump_clock):
+    async with player_of(game) as player:
+        await player.watch(B)
+        game.happen(B)
+        game.collapse(B, missed=0)
+        game.happen(B)
+        assert await read(player, 2) == attacks(1, 2)
+        assert player.out_of_step == 1
+
+
+async def test_a_state_for_which_there_is_no_room_is_asked_for_again(game, autojump_clock):
+    async with player_of(game, events=2) as player:
+        await player.watch(B)
+        for _ in range(2):
+            game.happen(B)
+        game.collapse(B, missed=3)
+        await wait_all_tasks_blocked()
+        game.happen(B)
+        assert await read(player, 6) == attacks(1, 2, 3, 4, 5, 6)
+
+
 async def test_a_program_that_was_restarted_goes_on_where_it_was(game, autojump_clock):
     for _ in range(4):
         game.happen(B)

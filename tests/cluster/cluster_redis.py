@@ -158,8 +158,6 @@ class NothingElse(NobodyElse):
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         task_status.started()
 
-    async def give_back(self, question: Any) -> None: ...
-
     async def record(self, *score: Any) -> None:
         self.recorded.append(score)
         self.on_recorded(*score)

@@ -14,7 +14,7 @@ from gameserver.actors.messages import Message
 from gameserver.cluster.gateway import NodeGateway
 from gameserver.cluster.leaderboard_feed import LeaderboardFeed
 from gameserver.cluster.lifecycle import Lifecycle
-from gameserver.cluster.ports import BattleFacts
+from gameserver.cluster.ports import BattleFacts, BattleKnown
 from gameserver.cluster.resumes import Resumes
 from gameserver.cluster.sessions import Sessions
 from gameserver.cluster.watches import Watches
@@ -72,6 +72,13 @@ class Client:
         self.session.on_text(json.dumps({"event": event, "id": self.numbers, "payload": body}).encode())
         return self.numbers
 
+    def congest(self) -> None:
+        """It does not read, and much waits for it."""
+        self.session.on_congested()
+
+    def drain(self) -> None:
+        self.session.on_drained()
+
     def raw(self, data: bytes) -> Any:
         """What is said to a text that may be wrong."""
         self.session.flush()
@@ -110,6 +117,10 @@ class Client:
         elif message["event"] == "error" and message["id"] in self._asked:
             if message["payload"]["code"] != "watch_replaced":
                 self.positions.pop(self._asked[message["id"]][0], None)
+        elif message["event"] == "battle:state":
+            battle_id, seq = message["payload"]["battleId"], message["seq"]
+            assert seq > self.positions.get(battle_id, 0), f"{battle_id}: its state at {seq} is old"
+            self.positions[battle_id] = seq
         elif "seq" in message:
             battle_id, seq = message["payload"]["battleId"], message["seq"]
             expected = self.positions.get(battle_id, seq - 1) + 1
@@ -132,9 +143,12 @@ class NobodyElse:
     async def take(self, asked: Any) -> list[None]:
         return [None] * len(asked)
 
-    async def about_battles(self, asked: Any) -> list[BattleFacts]:
+    async def give_back(self, unused: Any) -> None: ...
+
+    async def about_battles(self, asked: Any) -> list[BattleKnown]:
         await trio.lowlevel.checkpoint()
-        return [BattleFacts("wolves", "bears", (self.sides.get(player, "attacker"),), True) for _, player in asked]
+        sides = [self.sides.get(each.player_id, "attacker") for each in asked]
+        return [BattleKnown(BattleFacts("wolves", "bears", (side,), True)) for side in sides]
 
     async def top(self, window: str, limit: int) -> list[Any]:
         return []
@@ -194,7 +208,7 @@ async def staged(**sections: Any) -> AsyncIterator[Stage]:
         router.node = node
         lifecycle = Lifecycle(router, others, others, settings.guards, settings.actors, issuer)
         feed = LeaderboardFeed(others, sessions, settings.leaderboard)
-        resumes = Resumes(node.journal, watches, settings)
+        resumes = Resumes(node.journal, watches, router.send, settings)
         gateway = NodeGateway(settings, router, lifecycle, sessions, watches, resumes, feed, VirtualClock())
         for task in (lifecycle.run, sessions.run, resumes.run):
             nursery.start_soon(task)

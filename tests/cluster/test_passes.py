@@ -6,6 +6,7 @@ import pytest
 
 from gameserver.cluster import watches
 from gameserver.cluster.items import Events
+from gameserver.protocol.frames import text_frames
 from gameserver.turns import at_once
 from tests.cluster.stage import staged
 
@@ -30,7 +31,7 @@ async def watched(number=4):
     """So many watch a battle from its beginning. Nobody fills gaps, so there must be none."""
     async with staged() as stage:
         fallen_behind: list[watches.Watch] = []
-        stage.watches.on_behind(lambda watch, _after, _up_to: fallen_behind.append(watch))
+        stage.watches.on_behind(fallen_behind.append)
         clients = [stage.client(f"fan {each}") for each in range(number)]
         for client in clients:
             stage.watches.watch(client.session, B, 0)
@@ -79,11 +80,12 @@ async def test_who_is_held_in_the_middle_of_a_pass_gets_the_rest_behind_what_was
     async with watched() as (stage, clients):
         walk = iter(stage.watches.pass_on(events(1, 3)))
         next(walk)
-        resuming = stage.watches.watch(clients[3].session, B, 1, held=True)
+        resuming = stage.watches.watch(clients[3].session, B, 0, behind=1)
         at_once(walk)
         assert seqs(stage, clients[3:]) == [[]]
-        stage.watches.release(resuming, [])
-        assert seqs(stage, clients) == [[1, 2, 3]] * 3 + [[2, 3]]
+        assert resuming.behind == 3
+        stage.watches.filled(resuming, text_frames(events(1, 3).lines), 3)
+        assert seqs(stage, clients) == [[1, 2, 3]] * 4
 
 
 async def test_what_comes_while_a_pass_pauses_is_passed_on_behind_it(autojump_clock):

@@ -7,8 +7,10 @@ from attrs import evolve
 from gameserver.actors.messages import Message, Show, Wake, ignore
 from gameserver.actors.ports import Accepted, Shown
 from gameserver.cluster.items import Request, Response
+from gameserver.cluster.requests import Requests
 from gameserver.errors import Refused
-from gameserver.ids import CommandId
+from gameserver.game.commands import JoinGroup
+from gameserver.ids import CommandId, IdempotencyKey
 from gameserver.turns import TURN_S
 from tests.actors.node import Asked, answers, codes
 from tests.cluster.cluster_redis import LOST
@@ -280,3 +282,30 @@ async def test_what_a_client_sends_goes_the_same_way_until_it_is_answered_but_no
         await trio.sleep(1)
         assert a.cluster.requests.asking(message) is None
         assert not a.cluster.requests._ways
+
+
+async def test_who_waits_for_no_answer_sleeps(autojump_clock, monkeypatch):
+    looks, look_over = [], Requests._look_over
+    monkeypatch.setattr(Requests, "_look_over", lambda requests: looks.append(requests) or look_over(requests))
+    async with clustered("node-a", "node-b") as cluster:
+        battle = await cluster.battle(cluster.id_on("node-b"))
+        for _ in range(20):
+            await cluster["node-a"].do(battle).answer()
+        await trio.sleep(10)
+        looks.clear()
+        await trio.sleep(60)
+        assert not looks
+
+
+async def test_a_client_that_numbers_its_commands_is_answered_by_a_number_and_a_caller_with_a_key_by_the_event(
+    autojump_clock,
+):
+    async with clustered("node-a", "node-b") as cluster:
+        a, battle = cluster["node-a"], await cluster.battle(cluster.id_on("node-b"))
+        await a.core.catalog.hand_over("wolves", "nobody")
+        await cluster["node-b"].ask("wolves", Show("group"))
+        a.cluster.owners.learn("wolves", "node-b")
+        assert await a.do(battle).answer() == Accepted(cluster.last_seq(battle))
+        joined = await a.ask("wolves", JoinGroup("eve"), IdempotencyKey("eve", "a key", "hash"))
+        assert b'"eve"' in joined.event
+        assert [item.said for item in cluster.hub.heard_items(Response, sender="node-b")][-1] == joined

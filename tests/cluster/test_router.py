@@ -256,3 +256,16 @@ async def test_many_commands_from_many_nodes_all_take_effect_once(autojump_clock
             shown = await cluster["node-a"].ask(battle, Show())
             assert isinstance(shown, Shown)
             assert len(shown.view["play"]["done"]) == 90
+
+
+async def test_an_owner_is_believed_for_as_long_as_it_is_heard_of_and_a_while_longer(autojump_clock):
+    async with clustered("node-a", "node-b", cluster={"owner_memory_ms": 10_000}) as cluster:
+        owners = cluster["node-a"].cluster.owners
+        for _ in range(60):
+            owners.learn("a battle", "node-b")
+            await trio.sleep(0.5)
+            assert owners.learned("a battle") == "node-b"
+        await trio.sleep(8)
+        assert owners.learned("a battle") == "node-b"
+        await trio.sleep(2)
+        assert owners.learned("a battle") is None

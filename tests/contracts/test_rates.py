@@ -54,13 +54,12 @@ async def test_the_same_attempt_counts_once(opened: Opened) -> None:
         assert (await rates.take(attempts(JOIN, "4")))[0] is not None
 
 
-async def test_an_attempt_that_came_to_nothing_is_given_back(opened: Opened) -> None:
+async def test_attempts_that_came_to_nothing_are_given_back(opened: Opened) -> None:
     async with opened() as rates:
-        once = evolve(JOIN, limit=1)
-        assert await rates.take([once]) == [None]
-        await rates.give_back(once)
-        assert await rates.take([evolve(once, attempt="2")]) == [None]
-        assert (await rates.take([once]))[0] is not None
+        assert await rates.take(attempts(JOIN, "1", "2", "3")) == [None] * 3
+        await rates.give_back(attempts(JOIN, "1", "3"))
+        assert await rates.take(attempts(JOIN, "4", "5")) == [None] * 2
+        assert (await rates.take(attempts(JOIN, "1")))[0] is not None
 
 
 async def test_a_refused_attempt_is_not_counted(opened: Opened) -> None:

@@ -6,10 +6,11 @@ import pytest
 import trio
 from attrs import evolve
 
+from gameserver.cluster.ports import Remembered
 from gameserver.config import AuthSettings, PostgresSettings
 from gameserver.errors import Refused
 from gameserver.ids import new_id
-from gameserver.net.ports import PlayerRow, Remembered
+from gameserver.net.ports import PlayerRow
 from gameserver.persistence.bridge import open_bridge
 from gameserver.persistence.postgres import Postgres, open_postgres
 from gameserver.persistence.postgres_accounts import PostgresAccounts

@@ -5,7 +5,14 @@ from collections.abc import AsyncIterator
 import pytest
 from attrs import frozen
 
-from gameserver.cluster.ports import AttackFacts, BattleFacts, Whereabouts
+from gameserver.cluster.ports import (
+    AttackFacts,
+    BattleFacts,
+    BattleKnown,
+    BattleQuestion,
+    Remembered,
+    Whereabouts,
+)
 from gameserver.config import PostgresSettings
 from gameserver.ids import new_id
 from gameserver.persistence.bridge import open_bridge
@@ -19,6 +26,9 @@ ACTOR = """
 INSERT INTO actors (id, kind, mode, rules_version, seed, last_seq, owner, incarnation)
 VALUES ($1, 'group', '', 1, 'seed', $2, $3, $4)
 """
+KEY = (
+    "INSERT INTO idempotency_keys (player_id, key, request_hash, actor_id, seq, answer) VALUES ($1, $2, $3, $4, $5, $6)"
+)
 
 
 @frozen
@@ -51,22 +61,34 @@ async def test_about_many_battles_in_order(world: World) -> None:
     foxes, owls = world.foxes, world.owls
     stranger = new_id()
     asked = [
-        (world.battle, ADA),
-        ("no uuid", ADA),
-        (world.battle, BOB),
-        (new_id(), ADA),
-        (world.battle, CYD),
-        (world.battle, stranger),
+        BattleQuestion(world.battle, ADA),
+        BattleQuestion("no uuid", ADA),
+        BattleQuestion(world.battle, BOB),
+        BattleQuestion(new_id(), ADA),
+        BattleQuestion(world.battle, CYD),
+        BattleQuestion(world.battle, stranger),
     ]
     assert await world.facts.about_battles(asked) == [
-        BattleFacts(foxes, owls, ("attacker",), owner=True),
-        None,
-        BattleFacts(foxes, owls, ("defender",), owner=True),
-        None,
-        BattleFacts(foxes, owls, ("attacker", "defender"), owner=False),
-        BattleFacts(foxes, owls, (), owner=False),
+        BattleKnown(BattleFacts(foxes, owls, ("attacker",), owner=True)),
+        BattleKnown(None),
+        BattleKnown(BattleFacts(foxes, owls, ("defender",), owner=True)),
+        BattleKnown(None),
+        BattleKnown(BattleFacts(foxes, owls, ("attacker", "defender"), owner=False)),
+        BattleKnown(BattleFacts(foxes, owls, (), owner=False)),
     ]
     assert await world.facts.about_battles([]) == []
+
+
+async def test_what_a_request_has_caused_before_is_among_the_facts(world: World) -> None:
+    await world.postgres.fetch(KEY, ADA, "again", "hash", world.battle, 7, b"{}")
+    asked = [
+        BattleQuestion(world.battle, player, key) for player, key in ((ADA, "again"), (ADA, "new"), (BOB, "again"))
+    ]
+    asked.append(BattleQuestion(new_id(), ADA, "again"))
+    known = await world.facts.about_battles(asked)
+    before = Remembered("hash", world.battle, 7, b"{}")
+    assert [each.remembered for each in known] == [before, None, None, before]
+    assert [each.facts is not None for each in known] == [True, True, True, False]
 
 
 async def test_an_actor_is_where_a_live_lease_says(world: World) -> None:

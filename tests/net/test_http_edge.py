@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 import trio
 
+from gameserver.config import HttpSettings
 from gameserver.errors import StartError
 from gameserver.net.http.app import Gate
-from gameserver.net.serving import listen, serve
+from gameserver.net.serving import HttpCounters, listen, serve
 from tests.net.http_world import app, authorization, settings
 
 GAME = "https://game.example"
@@ -59,7 +60,11 @@ async def test_any_origin_or_our_own() -> None:
 async def test_a_connection_ends_when_it_was_said_to() -> None:
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
-        port = await nursery.start(partial(serve, app(), "127.0.0.1", 0, stop=stop, setting="GAMESERVER_HTTP_PORT"))
+        port = await nursery.start(
+            partial(
+                serve, app(), HttpSettings(), "127.0.0.1", 0, HttpCounters(), stop=stop, setting="GAMESERVER_HTTP_PORT"
+            )
+        )
         with trio.fail_after(3):
             assert (await ask(port)).startswith(b"HTTP/1.1 200")
         stop.set()
@@ -74,7 +79,11 @@ async def ask(port: int, request: bytes = b"GET /livez HTTP/1.1\r\nHost: x\r\nCo
 async def test_an_app_is_served_on_any_port_until_it_is_stopped() -> None:
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
-        port = await nursery.start(partial(serve, app(), "127.0.0.1", 0, stop=stop, setting="GAMESERVER_HTTP_PORT"))
+        port = await nursery.start(
+            partial(
+                serve, app(), HttpSettings(), "127.0.0.1", 0, HttpCounters(), stop=stop, setting="GAMESERVER_HTTP_PORT"
+            )
+        )
         answer = await ask(port)
         assert answer.startswith(b"HTTP/1.1 200")
         assert answer.endswith(b'{"alive":true}')
@@ -93,7 +102,11 @@ async def test_a_body_that_never_ends_is_given_up() -> None:
     stop = trio.Event()
     slow = app(settings=settings(request_deadline_ms=200))
     async with trio.open_nursery() as nursery:
-        port = await nursery.start(partial(serve, slow, "127.0.0.1", 0, stop=stop, setting="GAMESERVER_HTTP_PORT"))
+        port = await nursery.start(
+            partial(
+                serve, slow, HttpSettings(), "127.0.0.1", 0, HttpCounters(), stop=stop, setting="GAMESERVER_HTTP_PORT"
+            )
+        )
         head = b"POST /players HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 50\r\n\r\n{"
         async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
             await stream.send_all(head)

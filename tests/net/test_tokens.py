@@ -62,6 +62,26 @@ def test_forged_tokens_open_nothing() -> None:
     assert [code_of(each) for each in forged] == ["token_invalid"] * len(forged)
 
 
+def test_a_token_that_was_good_is_refused_once_it_has_expired(monkeypatch: pytest.MonkeyPatch) -> None:
+    token = TOKENS.issue(CLAIMS)
+    assert TOKENS.verify(token) == CLAIMS
+    monkeypatch.setattr("gameserver.net.tokens._now_s", lambda: CLAIMS.expires_at - 1)
+    assert TOKENS.verify(token) == CLAIMS
+    monkeypatch.setattr("gameserver.net.tokens._now_s", lambda: CLAIMS.expires_at)
+    assert code_of(token) == "token_expired"
+
+
+def test_only_the_tokens_shown_last_are_remembered_and_no_bad_ones() -> None:
+    tokens = Tokens("one secret", 60, verified_limit=2)
+    for player in ("ann", "bob", "cem", "ann"):
+        assert tokens.verify(tokens.issue(tokens.claims(player, "session"))).player_id == player
+    assert tokens.verified == 2
+    with pytest.raises(Refused):
+        Tokens("another secret", 60, verified_limit=2).verify(token := tokens.issue(CLAIMS))
+    assert tokens.verified == 2
+    assert tokens.verify(token) == CLAIMS
+
+
 def key() -> bytes:
     return TOKENS._key("access token")
 

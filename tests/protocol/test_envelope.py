@@ -1,5 +1,6 @@
 """The fast decoder of the envelope agrees with the one converter, on whatever comes in."""
 
+import uuid
 from typing import Any
 
 import msgspec
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from gameserver.codec import decode, encode, structure
 from gameserver.errors import Refused
+from gameserver.ids import is_uuid
 from gameserver.protocol.envelope import LARGEST_NUMBER, decode_envelope
 
 
@@ -92,3 +94,19 @@ def test_a_payload_of_any_bytes_is_refused_by_name_or_routed(data):
         watch_of(envelope.payload)
     except Refused as refused:
         assert refused.code in {"not_json", "invalid_message", "not_uuid", "nul_in_text"}
+
+
+def is_uuid_by_library(text):
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False
+
+
+HEX = st.uuids().map(str) | st.text("0123456789abcdefAB-{}\n", min_size=35, max_size=37)
+
+
+@given(HEX | st.uuids().map(lambda each: each.hex) | st.uuids().map(lambda each: str(each) + "\n") | st.text())
+@example("00000000-0000-0000-0000-00000000000\N{ARABIC-INDIC DIGIT ZERO}")
+def test_a_uuid_is_what_the_library_would_write(text):
+    assert is_uuid(text) == is_uuid_by_library(text)

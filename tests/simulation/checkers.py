@@ -126,12 +126,13 @@ class AcknowledgedIsDurable:
         if self.ledger.outcomes.get(name) != seq or what not in (event["event"], event["payload"].get("what")):
             self.broken.add(type(self), f"{name} was acknowledged with {seq}, where {event} stands")
 
-    def said(self, to: str, battle_id: str, seq: int, line: bytes) -> None:
+    def said(self, to: str, battle_id: str, seq: int, line: bytes | None = None) -> None:
+        """Without a line: the state."""
         if self.ledger.last_seq(battle_id) < seq:
             self.broken.add(
                 type(self), f"{to} saw {seq} of {battle_id} when {self.ledger.last_seq(battle_id)} was durable"
             )
-        elif self.ledger.lines[battle_id][seq - 1] != line:
+        elif line not in (None, self.ledger.lines[battle_id][seq - 1]):
             self.broken.add(type(self), f"{to} saw another event at {seq} of {battle_id} than the journal has")
 
 
@@ -166,6 +167,12 @@ class Streams:
         expected = self.positions.get((who, battle_id), seq - 1) + 1
         if seq != expected:
             self.broken.add(type(self), f"{who} got {seq} of {battle_id} instead of {expected}")
+        self.positions[who, battle_id] = seq
+
+    def starts_again(self, who: str, battle_id: str, seq: int) -> None:
+        """Unasked."""
+        if seq <= self.positions.get((who, battle_id), 0):
+            self.broken.add(type(self), f"{who} got the state of {battle_id} at {seq}, of which it has seen more")
         self.positions[who, battle_id] = seq
 
 
@@ -242,7 +249,7 @@ class StateIsTheFold:
 
     def lives(self, actor: Actor, stored: StoredActor) -> None:
         """Nothing of it is on its way."""
-        state = actor._kind.encode_state(actor._machine, actor._outcomes, actor._at_ms)
+        state = actor._kind.encode_state(actor._machine, actor._outcomes, actor._referee.at_ms)
         if state != self._fold(stored, None):
             self.broken.add(type(self), f"{actor.id}: what is in memory is not what the journal says")
 

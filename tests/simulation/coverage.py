@@ -47,6 +47,7 @@ RECOVERIES = (
     "resumed",
     "resumed_from_state",  # since what was missed is too much
     "filled_in",  # what a watch has missed, without being asked
+    "collapsed",  # to a state that is pushed, since what a slow client has missed is too much
     "closed: SLOW_CONSUMER",
     "closed: GOING_AWAY",
     "migrated",

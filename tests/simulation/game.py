@@ -45,5 +45,5 @@ SECTIONS: dict[str, dict[str, Any]] = {
     },
     "journal": {"history_limit": 10, "outbox_backoff_ms": 100},
     "commands": {"window": 8},
-    "websocket": {"messages_per_second": 0, "held_limit": 16},
+    "websocket": {"messages_per_second": 0, "recent_limit": 2, "collapse_events": 3},
 }

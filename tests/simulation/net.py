@@ -20,6 +20,7 @@ from tests.simulation.wire import Wire
 if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation
 
+CONGESTION_BYTES = 400
 OUTGOING_LIMIT_BYTES = 1_500
 
 
@@ -48,6 +49,7 @@ class Net:
         wire = Wire(
             f"{token}#{self.count}",
             self.dice.uniform(0.001, 0.03),
+            CONGESTION_BYTES,
             OUTGOING_LIMIT_BYTES,
             self.world.observers.said,
             self.world.observers.asked,

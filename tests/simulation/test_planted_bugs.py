@@ -40,10 +40,10 @@ def forget_a_command_id(monkeypatch):
 
 
 def drop_the_gap_check(monkeypatch):
-    def catch_up(watches, watch, up_to):
-        watch.position = up_to
+    def fill_in(watches, watch):
+        watch.position = watch.behind
 
-    monkeypatch.setattr(Watches, "_catch_up", catch_up)
+    monkeypatch.setattr(Watches, "_fill_in", fill_in)
 
 
 def double_a_timer(monkeypatch):

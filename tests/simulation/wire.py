@@ -56,6 +56,7 @@ class Wire:
 
     name: str
     latency_s: float
+    congestion_bytes: int
     limit_bytes: int
     on_said: Callable[["Wire", bytes], None]
     on_asked: Callable[["Wire", bytes], None]
@@ -67,6 +68,7 @@ class Wire:
     code: CloseCode | None = None
     open: bool = True
     session: Session | None = None
+    congested: bool = False
 
     def __attrs_post_init__(self) -> None:
         self.to_player, self.to_node = Way(self.latency_s), Way(self.latency_s)
@@ -92,6 +94,7 @@ class Wire:
         message = await self.to_player.take()
         if trio.current_time() < self.reads_from():
             await trio.sleep_until(self.reads_from())
+        self._look_for_congestion()
         if message is None:
             raise ConnectionClosed(None if self.code is None else CloseReason(*self.code.value))
         return bytes(message)
@@ -127,6 +130,18 @@ class Wire:
             self.to_player.put(line)
         if self.to_player.waiting_bytes > self.limit_bytes:
             self.close(CloseCode.SLOW_CONSUMER)
+        self._look_for_congestion()
+
+    def _look_for_congestion(self) -> None:
+        if self.session is None or not self.open or self.code is not None:
+            return
+        waiting_bytes = self.to_player.waiting_bytes
+        if waiting_bytes > self.congestion_bytes and not self.congested:
+            self.congested = True
+            self.session.on_congested()
+        elif self.congested and not waiting_bytes:
+            self.congested = False
+            self.session.on_drained()
 
     def close(self, code: CloseCode) -> None:
         if self.open and self.code is None:

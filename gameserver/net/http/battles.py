@@ -69,9 +69,7 @@ async def list_battle_members(context: HttpContext, call: Call) -> Page[BattleMe
 
 
 async def join_battle(context: HttpContext, call: Call) -> JoinedBattle:
-    joined = await recall(context.accounts, call.key)
-    if joined is None:
-        joined = await outcome(context.accounts, await _submit(context, call, "join"), call.key)
+    joined = await outcome(context.accounts, await _submit(context, call, "join"), call.key)
     return JoinedBattle(
         battle_id=Uuid(joined["battleId"]),
         player_id=Uuid(joined["playerId"]),
@@ -82,14 +80,12 @@ async def join_battle(context: HttpContext, call: Call) -> JoinedBattle:
 
 
 async def begin_battle(context: HttpContext, call: Call) -> Battle:
-    if await recall(context.accounts, call.key) is None:
-        await _submit(context, call, "begin")
+    await _submit(context, call, "begin")
     return _shown(context, _as_begun(await _row(context, call.ids["battle_id"])))
 
 
 async def finish_battle(context: HttpContext, call: Call) -> Battle:
-    if await recall(context.accounts, call.key) is None:
-        await _submit(context, call, "finish")
+    await _submit(context, call, "finish")
     return _shown(context, await _row(context, call.ids["battle_id"]))
 
 

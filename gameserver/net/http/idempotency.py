@@ -44,11 +44,7 @@ def hash_of(method: str, path: str, body: Any) -> str:
 async def recall(accounts: Accounts, key: IdempotencyKey | None) -> Payload | None:
     """What an earlier request under this key caused; None if there was none. Raises Refused: idempotency_key_reused."""
     remembered = await accounts.remembered(key.player, key.key) if key else None
-    if key is None or remembered is None:
-        return None
-    if remembered.request_hash != key.request_hash:
-        raise Refused("idempotency_key_reused")
-    return _payload(remembered.answer)
+    return _payload(remembered.answer_to(key)) if key and remembered else None
 
 
 async def outcome(accounts: Accounts, accepted: Accepted | Shown, key: IdempotencyKey | None) -> Payload:
