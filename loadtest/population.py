@@ -6,7 +6,7 @@ player creates one battle a minute, so a crew has several pairs of groups, and e
 
 import random
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from math import ceil
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from attrs import define, field, frozen
 
 from gameserver.client.errors import Unreachable
 from gameserver.errors import Refused
+from loadtest.each import by_workers
 from loadtest.http_pool import HttpPool
 from loadtest.limits import RETRY_PAUSE_S, ROUND_LEAST_S, SETS_LIMIT, TRIES
 from loadtest.meter import Meter
@@ -66,7 +67,7 @@ class Population:
         async def register(place: int) -> None:
             accounts[place] = await self._register(place)
 
-        await _in_parallel(register, range(players), workers)
+        await by_workers(register, range(players), workers)
         registered = [account for account in accounts if account is not None]
         teams = [registered[start : start + size] for start in range(0, players, size)]
         self.meter.phase = "grouping"
@@ -75,7 +76,7 @@ class Population:
         async def group(number: int) -> None:
             made.append(await self._crew(number, teams[number], pairs))
 
-        await _in_parallel(group, range(crews), workers)
+        await by_workers(group, range(crews), workers)
         return made
 
     async def _register(self, place: int) -> Account:
@@ -86,11 +87,11 @@ class Population:
         made, half = [], len(accounts) // 2
         for pair in range(pairs):
             name = f"load-{self.run_id}-{number}-{pair}"
-            attackers = await self._group(f"{name}-a", accounts[:half])
-            made.append((attackers, await self._group(f"{name}-b", accounts[half:])))
+            attackers = await self.group(f"{name}-a", accounts[:half])
+            made.append((attackers, await self.group(f"{name}-b", accounts[half:])))
         return Crew(number, accounts, made)
 
-    async def _group(self, name: str, members: Sequence[Account]) -> str:
+    async def group(self, name: str, members: Sequence[Account]) -> str:
         owner, *others = members
         group_id: str = (await self.request("/groups", {"name": name}, owner))["id"]
         for member in others:
@@ -116,15 +117,3 @@ class Population:
                 return answer
             await trio.sleep(RETRY_PAUSE_S * (attempt + 1))
         raise AssertionError("unreachable")
-
-
-async def _in_parallel(work: Callable[[int], Awaitable[None]], items: Sequence[int], workers: int) -> None:
-    waiting = iter(items)
-
-    async def run() -> None:
-        for item in waiting:
-            await work(item)
-
-    async with trio.open_nursery() as nursery:
-        for _ in range(workers):
-            nursery.start_soon(run)

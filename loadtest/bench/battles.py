@@ -1,7 +1,6 @@
-"""A thousand players in running battles, made over HTTP as anyone would make them; and what else is asked over HTTP."""
+"""Running battles, made over HTTP as anyone would make them; and what else is asked over HTTP."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -10,10 +9,14 @@ from attrs import frozen
 
 from gameserver.client.errors import unwrapped
 from gameserver.client.http import HttpClient
+from loadtest.bench.bench import Bench
+from loadtest.bench.loads import Seat
 from loadtest.bench.servers import OurNode
+from loadtest.each import by_workers
 from loadtest.http_pool import HttpPool
 from loadtest.meter import Meter
-from loadtest.population import Crew, Population
+from loadtest.population import Population
+from loadtest.simulated_player import Account
 
 MODE: Final = "bench"
 HTTP_CONNECTIONS: Final = 16
@@ -21,29 +24,25 @@ HTTP_DEADLINE_MS: Final = 20_000
 
 
 @frozen
-class Seat:
-    """A player of a running battle, and the WebSocket port of the node that owns it."""
+class Made:
+    """A running battle: its players, those of the two sides in turns, and the WebSocket port of its owner."""
 
-    token: str
     battle_id: str
+    players: Sequence[Account]
     owner_port: int
 
 
-def prepare(nodes: Sequence[OurNode], battles: int, half: int) -> list[Seat]:
-    """Running battles of two times `half` players: seat i is in battle i % battles, as with the peer. Raises Refused,
+def prepare(bench: Bench, nodes: Sequence[OurNode], battles: int, size: int, mode: str = MODE) -> list[Seat]:
+    """Running battles of `size` players: seat i is in battle i % battles, as with the peer. Raises Refused,
     Unreachable."""
-    crews, begun = trio.run(_prepare, [node.http_url for node in nodes], battles, half)
+    accounts = bench.accounts(battles * size)
+    teams = [accounts[start : start + size] for start in range(0, len(accounts), size)]
+    made = trio.run(_prepare, [node.http_url for node in nodes], teams, mode)
     return [
-        Seat(crew.accounts[place].token, battle["id"], urlsplit(battle["websocket_url"]).port or 0)
-        for place in range(half * 2)
-        for crew, battle in zip(crews, begun, strict=True)
+        Seat(battle.players[place].token, battle.battle_id, battle.owner_port)
+        for place in range(size)
+        for battle in made
     ]
-
-
-def write_paths(paths: Path, seats: Sequence[tuple[Seat, int]]) -> None:
-    """A paths file for wsload: who connects, and to which port."""
-    lines = [f"/ws\tAuthorization: Bearer {seat.token}\t{seat.battle_id}\t{port}\n" for seat, port in seats]
-    paths.write_text("".join(lines))
 
 
 def read_stats(node: OurNode) -> Any:
@@ -56,30 +55,32 @@ def read_stats(node: OurNode) -> Any:
     return trio.run(read)
 
 
-async def _prepare(urls: Sequence[str], battles: int, half: int) -> tuple[Sequence[Crew], Sequence[Any]]:
+async def _prepare(urls: Sequence[str], teams: Sequence[Sequence[Account]], mode: str) -> list[Made]:
+    made: dict[int, Made] = {}
     with unwrapped():
         async with HttpPool(urls, HTTP_CONNECTIONS, HTTP_DEADLINE_MS) as http:
             population = Population(http, Meter())
-            crews = await population.make(battles, half * 2, 0, HTTP_CONNECTIONS)
-            begun: list[Any] = [None] * len(crews)
 
-            async def begin(place: int) -> None:
-                begun[place] = await _begin(population, crews[place])
+            async def make(number: int) -> None:
+                made[number] = await make_battle(population, number, teams[number], mode)
 
-            async with trio.open_nursery() as nursery:
-                for place in range(len(crews)):
-                    nursery.start_soon(begin, place)
-    return crews, begun
+            await by_workers(make, range(len(teams)), HTTP_CONNECTIONS)
+    return [made[number] for number in range(len(teams))]
 
 
-async def _begin(population: Population, crew: Crew) -> Any:
-    """The battle as it was read once it ran: by then it is where it stays."""
-    attack = crew.next_attack()
-    initiator = crew.accounts[attack.initiator]
-    body = {"group_attacker": attack.attacker, "group_defender": attack.defender, "mode": MODE}
-    battle_id: str = (await population.request("/battles", body, initiator))["id"]
-    for account in crew.accounts:
-        if account is not initiator:
-            await population.request(f"/battles/{battle_id}/join", None, account)
-    await population.request(f"/battles/{battle_id}/begin", None, initiator)
-    return await population.request(f"/battles/{battle_id}", None, initiator, "GET")
+async def make_battle(population: Population, number: int, players: Sequence[Account], mode: str) -> Made:
+    """As it was read once it ran: by then it is where it stays."""
+    battle_id = await open_battle(population, number, players, mode)
+    for player in players[1:]:
+        await population.request(f"/battles/{battle_id}/join", None, player)
+    await population.request(f"/battles/{battle_id}/begin", None, players[0])
+    battle = await population.request(f"/battles/{battle_id}", None, players[0], "GET")
+    return Made(battle_id, players, urlsplit(battle["websocket_url"]).port or 0)
+
+
+async def open_battle(population: Population, number: int, players: Sequence[Account], mode: str) -> str:
+    """A pending battle of two new groups; the first player is its initiator, and nobody else has joined."""
+    groups = [await population.group(f"bench-{population.run_id}-{number}-{side}", players[side::2]) for side in (0, 1)]
+    body = {"group_attacker": groups[0], "group_defender": groups[1], "mode": mode}
+    battle_id: str = (await population.request("/battles", body, players[0]))["id"]
+    return battle_id

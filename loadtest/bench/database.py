@@ -1,12 +1,16 @@
 """The one PostgreSQL of all sides: a fresh database for each run, and what it has on record afterwards."""
 
 import asyncio
+from collections.abc import Sequence
+from typing import Final
 from urllib.parse import urlsplit
 
 import asyncpg
 from attrs import frozen
 
-STATEMENT_DEADLINE_S = 60.0
+from gameserver.errors import StartError
+
+STATEMENT_DEADLINE_S: Final = 60.0
 
 ATTACKS = """
 SELECT coalesce(sum((length(text) - length(replace(text, '"event":"battle:attack"', ''))) / 23), 0)
@@ -17,6 +21,10 @@ SELECT count(*), count(DISTINCT outcome - 3)
 FROM journal, jsonb_array_elements(convert_from(outcomes, 'UTF8')::jsonb) outcome
 WHERE outcomes <> '' AND jsonb_typeof(outcome -> 1) = 'number'
 """
+LARGEST_SNAPSHOT = (
+    "SELECT coalesce(max(length(state)), 0) FROM snapshots JOIN actors ON id = actor_id WHERE kind = 'battle'"
+)
+BATTLE_MEMBERS = "SELECT count(*) FROM battle_members"
 PEER_COMMANDS = "SELECT count(*) FROM bench_battle_commands"
 
 
@@ -35,8 +43,16 @@ def at_database(url: str, name: str) -> str:
 
 def fresh_database(url: str, name: str) -> str:
     """An empty database; what earlier runs wrote is on disk before this one begins."""
-    asyncio.run(_execute(url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", f"CREATE DATABASE {name}", "CHECKPOINT"))
+    execute(url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", f"CREATE DATABASE {name}", "CHECKPOINT")
     return at_database(url, name)
+
+
+def execute(url: str, *statements: str) -> None:
+    asyncio.run(_execute(url, *statements))
+
+
+def write_rows(url: str, table: str, rows: Sequence[tuple[str, ...]], columns: Sequence[str] | None = None) -> None:
+    asyncio.run(_copy(url, table, rows, columns))
 
 
 def on_record(url: str) -> OnRecord:
@@ -45,9 +61,31 @@ def on_record(url: str) -> OnRecord:
     return OnRecord(int(attacks), outcomes, distinct)
 
 
+def largest_snapshot_bytes(url: str) -> int:
+    """Of all battles."""
+    ((size,),) = asyncio.run(_fetch(url, LARGEST_SNAPSHOT))
+    return int(size)
+
+
+def battle_members(url: str) -> int:
+    ((count,),) = asyncio.run(_fetch(url, BATTLE_MEMBERS))
+    return int(count)
+
+
 def peer_commands(url: str) -> int:
     ((count,),) = asyncio.run(_fetch(url, PEER_COMMANDS))
     return int(count)
+
+
+def require_on_record(url: str, replies: int) -> None:
+    """In the journal of ours: every answered command, once. Raises StartError."""
+    record = on_record(url)
+    require_equal(replies, record.attacks, record.outcomes, record.distinct)
+
+
+def require_equal(replies: int, *on_record: int) -> None:
+    if any(count != replies for count in on_record):
+        raise StartError(f"{replies} replies, but on record {', '.join(map(str, on_record))}")
 
 
 async def _execute(url: str, *statements: str) -> None:
@@ -55,6 +93,14 @@ async def _execute(url: str, *statements: str) -> None:
     try:
         for statement in statements:
             await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def _copy(url: str, table: str, rows: Sequence[tuple[str, ...]], columns: Sequence[str] | None) -> None:
+    connection = await asyncpg.connect(url, command_timeout=STATEMENT_DEADLINE_S)
+    try:
+        await connection.copy_records_to_table(table, records=rows, columns=columns)
     finally:
         await connection.close()
 

@@ -2,42 +2,22 @@
 
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from attrs import frozen
 
 from gameserver.errors import StartError
+from loadtest.bench.loads import DELIVERY, Load
 
-DELIVERY: Final = '"event":"battle:attack"'
-SLACK_S: Final = 60.0
+DRAIN_S: Final = 5.0
+SLACK_S: Final = 120.0
+LOOPBACK: Final = "127.0.0.1"
 
-OURS: Final = (
-    "--setup",
-    '{"id":1,"event":"battle:watch","payload":{"battleId":"{line3}"}}',
-    "--setup-mark",
-    '"event":"reply","id":1,',
-    "--message",
-    '{"id":1{n:8},"event":"battle:attack","payload":{"battleId":"{line3}"}}',
-    "--mark",
-    '"event":"reply","id":1{n:8}',
-)
-PORTS: Final = ("--port-column", "4")
-"""Each connection goes to the port that stands in its line of the paths file."""
-
-PEERS: Final = ("--message", '{"event":"battle:attack","id":"{id}","payload":{}}', "--mark", '"id":"{id}"')
-
-
-@frozen
-class Load:
-    """How many connections send how long: each has one command in flight; or, with a `rate`, all together send so many
-    commands per second."""
-
-    connections: int
-    warmup_s: float
-    seconds: float
-    rate: float = 0.0
+Values = Mapping[str, float]
+"""What a run measured, by name. Rates are per second; CPU is in µs, of the server's own processes unless it says
+`postgres` or `valkey`."""
 
 
 @frozen
@@ -45,79 +25,70 @@ class Watched:
     """The processes whose CPU time is measured: each of the server's own, and those that it uses."""
 
     servers: Sequence[int]
-    postgres: int
+    postgres: int | None = None
     valkey: int | None = None
 
     @property
     def option(self) -> str:
         """As wsload takes it; PostgreSQL has children."""
-        return ",".join([*map(str, self.servers), f"{self.postgres}+", *([str(self.valkey)] if self.valkey else [])])
+        besides = [f"{self.postgres}+"] if self.postgres else []
+        return ",".join([*map(str, self.servers), *besides, *([str(self.valkey)] if self.valkey else [])])
 
-    def cpu_us(self, report: dict[str, Any]) -> tuple[float, float, float]:
+    def cpu_us(self, report: Mapping[str, Any]) -> tuple[float, float, float]:
         """Of the server, of PostgreSQL and of Valkey."""
+        if "processes" not in report:  # there is only one
+            return report["server_cpu_s"] * 1e6, 0.0, 0.0
         spent = [process["cpu_s"] * 1e6 for process in report["processes"]]
         own = len(self.servers)
-        return sum(spent[:own]), spent[own], sum(spent[own + 1 :])
+        after = own + 1 if self.postgres else own
+        return sum(spent[:own]), sum(spent[own:after]), sum(spent[after:])
 
 
-@frozen
-class Measured:
-    """Rates are per second; CPU is that of the server's own processes and of PostgreSQL, in µs per delivery, and of the
-    two and Valkey, in µs per command."""
-
-    side: str
-    servers: int
-    connections: int
-    commands_per_s: float
-    deliveries_per_s: float
-    p50_ms: float
-    p99_ms: float
-    server_cpu_us: float
-    postgres_cpu_us: float
-    command_cpu_us: tuple[float, float, float]
-    client_cores: float
-    replies_total: int
-    commands_per_commit: float | None = None
+def run_wsload(program: Path, load: Load, watched: Watched, options: Sequence[str], port: int) -> dict[str, Any]:
+    """The generator's report. Raises StartError if any reply is missing or a connection was lost."""
+    report = read_wsload(program, load, watched, options, port)
+    require_valid(report)
+    return report
 
 
-def run_wsload(program: Path, side: str, load: Load, watched: Watched, options: Sequence[str], port: int) -> Measured:
-    """Raises StartError if any reply is missing or a connection was lost."""
-    command = [str(program), "--label", side, "--conns", str(load.connections), "--pid", watched.option]
-    command += ["--rate", str(load.rate)] if load.rate else []
-    command += ["--warmup", str(load.warmup_s), "--seconds", str(load.seconds), "--drain", "5", "--count", DELIVERY]
+def read_wsload(program: Path, load: Load, watched: Watched, options: Sequence[str], port: int) -> dict[str, Any]:
+    """The report of a run that may have gone wrong, and what the generator `said` about it. Raises StartError."""
+    command = [str(program), *load.options(), "--drain", str(DRAIN_S), "--count", DELIVERY]
+    command += ["--pid", watched.option] if watched.servers else []
     finished = subprocess.run(
-        [*command, *options, "127.0.0.1", str(port)],
+        [*command, *options, LOOPBACK, str(port)],
         capture_output=True,
         text=True,
         check=False,
         timeout=load.warmup_s + load.seconds + SLACK_S,
     )
     if finished.returncode != 0:
-        raise StartError(f"wsload failed against {side}: {finished.stderr.strip() or finished.stdout.strip()}")
-    return measured_from(side, json.loads(finished.stdout), finished.stderr, watched)
+        raise StartError(f"wsload failed: {finished.stderr.strip() or finished.stdout.strip()}")
+    return {**json.loads(finished.stdout), "said": finished.stderr.strip()}
 
 
-def measured_from(side: str, report: dict[str, Any], said: str, watched: Watched) -> Measured:
+def require_valid(report: Mapping[str, Any]) -> None:
     wrong = {name: report[name] for name in ("errors", "closed", "unanswered", "not_sent") if report[name]}
     if wrong or report["connected"] != report["conns"]:
-        raise StartError(
-            f"the run against {side} is not valid: {wrong}, {report['connected']} connected. {said.strip()}"
-        )
+        first, _, _ = report["said"].partition("\n")
+        raise StartError(f"{wrong}, {report['connected']} of {report['conns']} connected. {first}")
+
+
+def values_of(report: Mapping[str, Any], watched: Watched) -> dict[str, float]:
+    """Of a run in which commands were sent."""
     deliveries = max(1.0, report["deliveries_per_s"] * report["seconds"])
     commands = max(1.0, report["replies_per_s"] * report["seconds"])
-    cpu_us = watched.cpu_us(report)
-    latency = report["latency_ms"]
-    return Measured(
-        side=side,
-        servers=len(watched.servers),
-        connections=report["conns"],
-        commands_per_s=report["replies_per_s"],
-        deliveries_per_s=report["deliveries_per_s"],
-        p50_ms=latency["p50"],
-        p99_ms=latency["p99"],
-        server_cpu_us=cpu_us[0] / deliveries,
-        postgres_cpu_us=cpu_us[1] / deliveries,
-        command_cpu_us=(cpu_us[0] / commands, cpu_us[1] / commands, cpu_us[2] / commands),
-        client_cores=report["client_cores"],
-        replies_total=report["replies_total"],
-    )
+    server, postgres, valkey = watched.cpu_us(report)
+    return {
+        "commands_per_s": report["replies_per_s"],
+        "deliveries_per_s": report["deliveries_per_s"],
+        "p50_ms": report["latency_ms"]["p50"],
+        "p99_ms": report["latency_ms"]["p99"],
+        "us_per_delivery": server / deliveries,
+        "postgres_us_per_delivery": postgres / deliveries,
+        "us_per_command": server / commands,
+        "postgres_us_per_command": postgres / commands,
+        "valkey_us_per_command": valkey / commands,
+        "bytes_per_delivery": report["mb_in_per_s"] * report["seconds"] * 1e6 / deliveries,
+        "generator_cores": report["client_cores"],
+    }

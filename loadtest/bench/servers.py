@@ -42,31 +42,37 @@ class Peer:
 
 
 @contextlib.contextmanager
-def our_nodes(count: int, database_url: str, redis_url: str, folder: Path) -> Iterator[list[OurNode]]:
+def our_nodes(
+    count: int, database_url: str, redis_url: str, folder: Path, settings: Mapping[str, str]
+) -> Iterator[list[OurNode]]:
     """So many nodes, ready and in sight of each other. Raises StartError; their logs are folder/node-0.log, …"""
     token = secrets.token_urlsafe(32)
     with contextlib.ExitStack() as stack:
         nodes = [
-            stack.enter_context(_our_node(number, database_url, redis_url, folder, token)) for number in range(count)
+            stack.enter_context(_our_node(number, database_url, redis_url, folder, token, settings))
+            for number in range(count)
         ]
         _wait_until_met(nodes, folder)
         yield nodes
 
 
 @contextlib.contextmanager
-def _our_node(number: int, database_url: str, redis_url: str, folder: Path, token: str) -> Iterator[OurNode]:
+def _our_node(
+    number: int, database_url: str, redis_url: str, folder: Path, token: str, settings: Mapping[str, str]
+) -> Iterator[OurNode]:
     ports = free_ports(3)
     http, websocket, admin = ports
     log = folder / f"node-{number}.log"
     environment = {
         **node_environment(f"bench-{number}", ports, database_url, redis_url, folder, token),
+        **settings,
         "GAMESERVER_NODE_LOG_LEVEL": "warning",
         # The CPU time of PostgreSQL is that of its processes in the end: none of them may end before.
         "GAMESERVER_POSTGRES_IDLE_LIMIT_MS": "600000",
     }
     command = [sys.executable, "-m", "gameserver", "node", "--rules", str(RULES)]
-    with _child(command, environment, log) as process:
-        _wait(process, lambda: is_ready(LOOPBACK, http), log)
+    with child(command, environment, log) as process:
+        wait(process, lambda: is_ready(LOOPBACK, http), log)
         yield OurNode(process.pid, f"http://{LOOPBACK}:{http}", f"http://{LOOPBACK}:{admin}", token, websocket)
 
 
@@ -96,13 +102,13 @@ def peer(command: Sequence[str], database_url: str | None, folder: Path) -> Iter
     (port,) = free_ports(1)
     durable = ["--durable", "--postgres", database_url] if database_url else []
     whole = [*command, "--port", str(port), *durable]
-    with _child(whole, dict(os.environ), folder / "peer.log") as process:
-        _wait(process, lambda: _answers(port), folder / "peer.log")
+    with child(whole, dict(os.environ), folder / "peer.log") as process:
+        wait(process, lambda: answers(port), folder / "peer.log")
         yield Peer(process.pid, port)
 
 
 @contextlib.contextmanager
-def _child(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
+def child(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Iterator["subprocess.Popen[bytes]"]:
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
@@ -118,7 +124,7 @@ def _child(command: Sequence[str], environment: Mapping[str, str], log: Path) ->
                 process.wait()
 
 
-def _wait(process: "subprocess.Popen[bytes]", ready: Callable[[], bool], log: Path) -> None:
+def wait(process: "subprocess.Popen[bytes]", ready: Callable[[], bool], log: Path) -> None:
     give_up_at = time.monotonic() + START_DEADLINE_S
     while not ready():
         if process.poll() is not None or time.monotonic() > give_up_at:
@@ -126,7 +132,7 @@ def _wait(process: "subprocess.Popen[bytes]", ready: Callable[[], bool], log: Pa
         time.sleep(POLL_S)
 
 
-def _answers(port: int) -> bool:
+def answers(port: int) -> bool:
     with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, port), timeout=1):
         return True
     return False

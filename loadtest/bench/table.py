@@ -1,70 +1,78 @@
-"""The result as a table in Markdown: medians of the rounds, the least and the most, and where and when it was made."""
+"""What was measured as tables in Markdown: a scenario's sides, medians of the rounds with the least and the most; and
+what is asked beside what was reached."""
 
-import os
-import platform
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from statistics import median
+from typing import Final
 
-from loadtest.bench.measure import Load, Measured
-from loadtest.bench.tools import node_version
+from loadtest.bench.kept import Kept
+from loadtest.bench.measure import Values
+from loadtest.bench.rounds import Run, by_side, medians_of
+from loadtest.bench.scenario import Column, Figure, Medians, Scenario
 
-Value = Callable[[Measured], float]
-
-
-def table(runs: Sequence[Measured], ours: str, load: Load, battles: int) -> str:
-    sides = list(dict.fromkeys(run.side for run in runs))
-    by_side = {side: [run for run in runs if run.side == side] for side in sides}
-    head = (
-        "| | commands/s | deliveries/s | p50 ms | p99 ms | CPU per delivery, µs: server + PostgreSQL "
-        "| commands per commit | our ratio |\n|---|---|---|---|---|---|---|---|"
-    )
-    ours_rate = _median(by_side[ours], _commands)
-    rows = [_row(side, by_side[side], ours_rate) for side in sides]
-    versions = f"Python {platform.python_version()}" + (f", Node.js {node_version()}" if sides != [ours] else "")
-    return "\n".join([head, *rows, "", _conditions(runs, load, battles, versions)])
+NONE: Final = "–"  # noqa: RUF001
+GENERATOR_LIMIT_CORES: Final = 0.9
+"""Beyond it, and without spinning, the generator is what was measured."""
 
 
-def _row(side: str, runs: Sequence[Measured], ours_rate: float) -> str:
-    rates = [run.commands_per_s for run in runs]
-    per_commit = [run.commands_per_commit for run in runs if run.commands_per_commit is not None]
-    cells = (
-        side,
-        f"{median(rates):,.0f} ({min(rates):,.0f}–{max(rates):,.0f})",  # noqa: RUF001 - a range
-        f"{_median(runs, lambda run: run.deliveries_per_s):,.0f}",
-        f"{_median(runs, lambda run: run.p50_ms):,.0f}",
-        f"{_median(runs, lambda run: run.p99_ms):,.0f}",
-        f"{_median(runs, lambda run: run.server_cpu_us):.1f} + {_median(runs, lambda run: run.postgres_cpu_us):.1f}",
-        f"{median(per_commit):,.0f}" if per_commit else "–",  # noqa: RUF001
-        f"{ours_rate / median(rates):.2f}×",  # noqa: RUF001
-    )
-    return f"| {' | '.join(cells)} |"
+def section(scenario: Scenario, kept: Kept) -> str:
+    notes = [*_at_the_limit(scenario, kept.runs), *_invalid(kept.runs), kept.conditions]
+    return "\n\n".join([f"## {scenario.title}", scenario.work, _sides_table(scenario, kept.runs), " ".join(notes)])
 
 
-def _conditions(runs: Sequence[Measured], load: Load, battles: int, versions: str) -> str:
-    rounds = max(sum(run.side == side for run in runs) for side in {run.side for run in runs})
-    client = max(run.client_cores for run in runs)
+def figures_table(measured: Mapping[str, Kept], scenarios: Sequence[Scenario]) -> str:
+    lines = ["| work | figure | asked | reached | |", "|---|---|---|---|---|"]
+    for scenario in scenarios:
+        if scenario.name in measured:
+            medians = medians_of(measured[scenario.name].runs)
+            lines += [_figure_row(scenario, figure, medians) for figure in scenario.figures]
+    return "\n".join(lines)
+
+
+def _figure_row(scenario: Scenario, figure: Figure, medians: Medians) -> str:
+    bound = f"≥ {figure.least:,g}{figure.unit}" if figure.least is not None else f"≤ {figure.most:,g}{figure.unit}"
+    try:
+        reached = figure.of(medians)
+    except KeyError:
+        return f"| {scenario.title} | {figure.what} | {bound} | {NONE} | not measured |"
     return (
-        f"{load.connections:,} connections in {battles} battles, each with one command in flight; medians of {rounds} "
-        f"alternating rounds of {load.seconds:g} s (least–most). {_machine()}, {versions}, "  # noqa: RUF001
-        f"{datetime.now(UTC):%Y-%m-%d}. "
-        f"The load generator took up to {client:.0%} of a core of the same machine."
+        f"| {scenario.title} | {figure.what} | {bound} | {_short(reached)}{figure.unit} | {_verdict(figure, reached)} |"
     )
 
 
-def _machine() -> str:
-    model = "unknown CPU"
-    for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
-        if line.startswith("model name"):
-            model = line.partition(":")[2].strip()
-            break
-    return f"{len(os.sched_getaffinity(0))} cores of {model}, Linux {platform.release().partition('-')[0]}"
+def _verdict(figure: Figure, reached: float) -> str:
+    short = figure.least is not None and reached < figure.least
+    over = figure.most is not None and reached > figure.most
+    return "missed" if short or over else "reached"
 
 
-def _commands(run: Measured) -> float:
-    return run.commands_per_s
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def _median(runs: Sequence[Measured], value: Value) -> float:
-    return median(value(run) for run in runs)
+def _sides_table(scenario: Scenario, runs: Sequence[Run]) -> str:
+    head = ["", *(column.title for column in scenario.columns)]
+    rows = [[side, *(_cell(column, valid) for column in scenario.columns)] for side, valid in by_side(runs).items()]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows))
+
+
+def _cell(column: Column, valid: Sequence[Values]) -> str:
+    values = sorted(run[column.value] for run in valid if column.value in run)
+    if not values:
+        return NONE
+    middle, least, most = (f"{value:,.{column.digits}f}" for value in (median(values), values[0], values[-1]))
+    return f"{middle} ({least}{NONE}{most})" if column.spread else middle
+
+
+def _at_the_limit(scenario: Scenario, runs: Sequence[Run]) -> list[str]:
+    if scenario.spins:
+        return []
+    return [
+        f"The generator was at its own limit beside {side}: {values['generator_cores']:.2f} of its core."
+        for side, values in medians_of(runs).items()
+        if values.get("generator_cores", 0) > GENERATOR_LIMIT_CORES
+    ]
+
+
+def _invalid(runs: Sequence[Run]) -> list[str]:
+    return [f"A run of {run.side} was not valid and does not count: {run.invalid}" for run in runs if run.invalid]

@@ -14,16 +14,24 @@ NODE_LEAST: Final = 18
 
 
 def build_wsload(folder: Path) -> Path:
-    """The load generator, built unless it is there and newer than its source. Raises StartError."""
-    source, program = HERE / "wsload.c", folder / "wsload"
+    """The load generator. Raises StartError."""
+    return _build("wsload", folder)
+
+
+def build_sendlimit(folder: Path) -> Path:
+    """The loop that does nothing but send. Raises StartError."""
+    return _build("sendlimit", folder)
+
+
+def _build(name: str, folder: Path) -> Path:
+    """Built unless it is there and newer than its source."""
+    source, program = HERE / f"{name}.c", folder / name
     if program.exists() and program.stat().st_mtime >= source.stat().st_mtime:
         return program
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
-        raise StartError(
-            "the load generator needs a C compiler and none is there; install one (Debian: gcc, libc6-dev)"
-        )
-    _run([compiler, "-O2", "-o", str(program), str(source)], folder, "building the load generator")
+        raise StartError(f"{source.name} needs a C compiler and none is there; install one (Debian: gcc, libc6-dev)")
+    _run([compiler, "-O2", "-o", str(program), str(source)], folder, f"building {name}")
     return program
 
 
@@ -32,8 +40,9 @@ def build_peer(folder: Path) -> list[str]:
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
         raise StartError(f"the peer needs Node.js {NODE_LEAST} or later, with npm; install them (Debian: nodejs, npm)")
-    if int(node_version().lstrip("v").partition(".")[0]) < NODE_LEAST:
-        raise StartError(f"the peer needs Node.js {NODE_LEAST} or later; this is {node_version()}")
+    version = node_version()
+    if int(version.partition("v")[2].partition(".")[0]) < NODE_LEAST:
+        raise StartError(f"the peer needs Node.js {NODE_LEAST} or later; this is {version}")
     peer = folder / "peer"
     installed = peer / "node_modules" / ".package-lock.json"
     lock = PEER / "package-lock.json"
@@ -47,7 +56,11 @@ def build_peer(folder: Path) -> list[str]:
 
 
 def node_version() -> str:
-    return subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()  # noqa: S607
+    """As in "Node.js v20.20.2"; "" if there is none."""
+    node = shutil.which("node")
+    if node is None:
+        return ""
+    return f"Node.js {subprocess.run([node, '--version'], capture_output=True, text=True, check=True).stdout.strip()}"
 
 
 def _run(command: list[str], folder: Path, what: str) -> None:

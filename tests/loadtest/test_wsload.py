@@ -1,4 +1,4 @@
-"""The load generator reaches several servers at once."""
+"""The load generator reaches several servers at once, and gets every frame of the loop that does nothing but send."""
 
 import json
 import shutil
@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import trio
 
-from loadtest.bench.battles import Seat, write_paths
-from loadtest.bench.measure import PORTS
-from loadtest.bench.tools import build_wsload
+from loadtest.bench.bench import Bench
+from loadtest.bench.loads import PORTS, Load, Seat, write_paths
+from loadtest.bench.send_limit import send_limit
+from loadtest.bench.tools import build_sendlimit, build_wsload
 from tests.node.cluster import worlds_of
 from tests.node.running import NodeThread
 
@@ -47,3 +48,11 @@ def test_a_line_without_a_port_is_an_error(wsload: Path, tmp_path: Path) -> None
         [wsload, "--paths", paths, *PORTS, "127.0.0.1", "1"], check=False, capture_output=True, timeout=DEADLINE_S
     )
     assert (failed.returncode, failed.stderr) == (1, b"wsload: connection 0 has no port\n")
+
+
+def test_every_frame_of_the_limit_comes(wsload: Path, tmp_path: Path) -> None:
+    bench = Bench(wsload, build_sendlimit(tmp_path), [], "", 0, "", 0, tmp_path, edge="", signing_key="")
+    values = send_limit(bench, Load(connections=10, warmup_s=0, seconds=1), frame_bytes=200)
+    assert values["frame_bytes"] == 200
+    assert values["sends_per_s"] > 100
+    assert values["us_per_send"] > 0
