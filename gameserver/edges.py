@@ -43,7 +43,7 @@ async def open_edges(
     def admit_player(opening: Opening) -> Admission:
         if myself.leaving:
             raise Refused("node_stopping")
-        return admit(opening, settings.http.allowed_origins, tokens.verify)
+        return admit(opening, settings.http.allowed_origins, tokens.verify_once)
 
     async with trio.open_nursery() as nursery:
         if "websocket" in roles:

@@ -1,4 +1,4 @@
-"""Taking turns: who walks over many things lets the others have a turn each millisecond.
+"""Taking turns: who walks over many things lets the others have a turn each half millisecond.
 
 A walk is an iterable whose steps are short: what is done between two steps is done in one go, and at every step the
 others may come in between, so it must be true to everybody by then. A walk is a generator that yields after each step,
@@ -15,7 +15,7 @@ import trio
 
 T = TypeVar("T")
 
-TURN_S: Final = 0.001
+TURN_S: Final = 0.000_5
 """Who has worked for this long lets others have a turn."""
 
 Walk = Iterable[None]

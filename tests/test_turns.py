@@ -17,7 +17,7 @@ def steps(number, step_s, taken):
         yield
 
 
-async def test_a_long_walk_lets_others_have_a_turn_each_millisecond(autojump_clock):
+async def test_a_long_walk_lets_others_have_a_turn_now_and_then(autojump_clock):
     taken: list[int] = []
     with longest_slice() as measured:
         await in_turns(steps(1_000, STEP_S, taken))

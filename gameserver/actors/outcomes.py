@@ -8,6 +8,7 @@ many, the lowest is forgotten, and from then on no instance up to it is taken fo
 Over HTTP the key is any text; the last `keys_per_actor` are remembered here, all of them in a table.
 """
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,7 +22,8 @@ from gameserver.ids import CommandId, IdempotencyKey, Identity
 @define
 class Instance:
     highest: int = -1
-    seqs: dict[int, int] = Factory(dict)
+    window: deque[tuple[int, int]] = Factory(deque)
+    """The last (number, seq) pairs, rising."""
 
 
 @define
@@ -53,10 +55,10 @@ class Outcomes:
             return None
         if identity.number > instance.highest:
             return None
-        seq = instance.seqs.get(identity.number)
-        if seq is None:
-            raise Refused("command_expired")
-        return seq
+        for number, seq in reversed(instance.window):
+            if number == identity.number:
+                return seq
+        raise Refused("command_expired")
 
     def _find_key(self, identity: IdempotencyKey) -> int | None:
         known = self._keys.get((identity.player, identity.key))
@@ -80,9 +82,9 @@ class Outcomes:
             instance = player.instances[identity.instance] = Instance()
             self._forget_instances(player)
         instance.highest = identity.number
-        instance.seqs[identity.number] = seq
-        if len(instance.seqs) > self._limits.window:
-            del instance.seqs[next(iter(instance.seqs))]
+        instance.window.append((identity.number, seq))
+        if len(instance.window) > self._limits.window:
+            instance.window.popleft()
 
     def _forget_instances(self, player: Player) -> None:
         while len(player.instances) > self._limits.instances_per_player:
@@ -104,14 +106,20 @@ class Outcomes:
         """JSON-ready; the same outcomes in the same order always give the same data."""
         players = [
             [name, player.forgotten_up_to]
-            + [[number, inst.highest, list(inst.seqs.items())] for number, inst in player.instances.items()]
+            + [[number, inst.highest, list(inst.window)] for number, inst in player.instances.items()]
             for name, player in self._players.items()
         ]
         return {"players": players, "keys": [[*name, *known] for name, known in self._keys.items()]}
 
     def restore(self, data: Mapping[str, Any]) -> None:
         self._players = {
-            name: Player(forgotten, {n: Instance(highest, dict(seqs)) for n, highest, seqs in instances})
+            name: Player(
+                forgotten,
+                {
+                    n: Instance(highest, deque((number, seq) for number, seq in window))
+                    for n, highest, window in instances
+                },
+            )
             for name, forgotten, *instances in data["players"]
         }
         self._keys = {(player, key): (request_hash, seq) for player, key, request_hash, seq in data["keys"]}

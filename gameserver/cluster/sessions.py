@@ -15,7 +15,7 @@ class Sessions:
     def __init__(self, presence: Presence, issuer: Issuer) -> None:
         self._presence, self._issuer = presence, issuer
         self._connection_ids: dict[Session, str] = {}
-        self._by_player: dict[str, dict[Session, None]] = {}
+        self._by_player: dict[str, tuple[Session, ...]] = {}
         self._wake = trio.Event()
         self._left = trio.lowlevel.ParkingLot()
         self.outgoing = Outgoing(self._wake_up)
@@ -29,7 +29,7 @@ class Sessions:
     def add(self, session: Session) -> None:
         player = session.identified.player_id
         connection_id = self._connection_ids[session] = self._issuer.new_id()
-        self._by_player.setdefault(player, {})[session] = None
+        self._by_player[player] = (*self._by_player.get(player, ()), session)
         self._presence.connected(player, connection_id)
 
     def remove(self, session: Session) -> None:
@@ -37,9 +37,10 @@ class Sessions:
         if connection_id is None:
             return
         player = session.identified.player_id
-        sessions = self._by_player[player]
-        del sessions[session]
-        if not sessions:
+        others = tuple(other for other in self._by_player[player] if other is not session)
+        if others:
+            self._by_player[player] = others
+        else:
             del self._by_player[player]
         self._presence.disconnected(player, connection_id)
         self._left.unpark_all()

@@ -62,10 +62,13 @@ class Tokens:
         """Raises Refused: token_missing, token_invalid, token_expired."""
         if not token:
             raise Refused("token_missing")
-        claims = self._opened(token)
-        if claims.expires_at <= _now_s():
-            raise Refused("token_expired")
-        return claims
+        return _still_valid(self._opened(token))
+
+    def verify_once(self, token: str | None) -> Claims:
+        """The same for a token that is shown once for long, as at a handshake: it is not remembered."""
+        if not token:
+            raise Refused("token_missing")
+        return _still_valid(self._open(token))
 
     def _open(self, token: str) -> Claims:
         """Of a token that is signed, be it expired or not. Raises Refused("token_invalid"), which is not remembered."""
@@ -98,6 +101,12 @@ def bearer(authorization: str | None) -> str | None:
     if scheme.lower() != "bearer":
         raise Refused("token_invalid")
     return token.strip()
+
+
+def _still_valid(claims: Claims) -> Claims:
+    if claims.expires_at <= _now_s():
+        raise Refused("token_expired")
+    return claims
 
 
 def _claims(payload: dict[str, object]) -> Claims:

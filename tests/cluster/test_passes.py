@@ -7,6 +7,7 @@ import pytest
 from gameserver.cluster import watches
 from gameserver.cluster.items import Events
 from gameserver.protocol.frames import text_frames
+from gameserver.protocol.session import WRITES_AT_ONCE
 from gameserver.turns import at_once
 from tests.cluster.stage import staged
 
@@ -43,6 +44,10 @@ async def watched(number=4):
 def seqs(stage, clients):
     at_once(stage.sessions.outgoing.flush())
     return [client.seqs(B) for client in clients]
+
+
+def sends(clients):
+    return sum(len(client.connection.sends) for client in clients)
 
 
 async def test_who_begins_to_watch_in_the_middle_of_a_pass_comes_last_in_it(autojump_clock):
@@ -137,4 +142,31 @@ async def test_a_flush_that_is_cancelled_leaves_nobody_mute(autojump_clock):
         walk.close()
         at_once(stage.watches.pass_on(events(2, 2)))
         await stage.settle()
+        assert [client.seqs(B) for client in clients] == [[1, 2]] * 100
+
+
+async def test_while_a_commit_is_handed_over_nothing_leaves_before_the_rest_of_it(autojump_clock):
+    async with watched(100) as (stage, clients):
+        greetings = sends(clients)
+        stage.watches.begin()
+        at_once(stage.watches.pass_on(events(1, 1)))
+        await stage.settle()  # a pause in the walk: others have their turns
+        at_once(stage.watches.pass_on(events(2, 2)))
+        at_once(stage.watches.flush())
+        assert sends(clients) == greetings + 100
+        assert [client.seqs(B) for client in clients] == [[1, 2]] * 100
+
+
+async def test_a_flush_under_way_makes_way_for_a_commit_that_is_handed_over(autojump_clock):
+    async with watched(100) as (stage, clients):
+        greetings = sends(clients)
+        at_once(stage.watches.pass_on(events(1, 1)))
+        walk = stage.sessions.outgoing.flush_rest()
+        next(walk)
+        stage.watches.begin()
+        at_once(walk)
+        at_once(stage.watches.pass_on(events(2, 2)))
+        await stage.settle()
+        assert sends(clients) == greetings + WRITES_AT_ONCE
+        at_once(stage.watches.flush())
         assert [client.seqs(B) for client in clients] == [[1, 2]] * 100
