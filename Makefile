@@ -19,7 +19,7 @@ run: $(STAMP) ## Start the game: PostgreSQL, Valkey, migrations and the server (
 	@exec $(PY) -m gameserver up $(ARGS)
 
 test: $(STAMP) ## Run all tests against real servers of their own (ARGS="-k name")
-	@exec $(PY) -m pytest -n 3 --dist loadfile $(ARGS)
+	@exec $(PY) -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 load: $(STAMP) ## Simulate 2,000 players against the running game and prove that nothing was lost
 	@exec $(PY) -m gameserver loadtest $(ARGS)

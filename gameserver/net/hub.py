@@ -39,7 +39,7 @@ INHERITED: Final = {
     socket.TCP_NOTSENT_LOWAT: 65_536,  # what waits for a client shall wait here, where it is counted
 }
 """Options of a listener that whoever is accepted there inherits."""
-NO_ROOM: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+NO_ROOM: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC)
 
 log = structlog.get_logger()
 
@@ -161,25 +161,30 @@ class Hub:
         for _ in range(ACCEPTED_AT_ONCE):
             try:
                 accepted, _address = listener.accept()
+                self._take_in(accepted)
             except BlockingIOError:
                 return
             except OSError as error:
                 if error.errno in NO_ROOM:
-                    log.warning("websocket.no_descriptors", error=str(error))
+                    log.warning("websocket.no_room", error=str(error))
                     self._turn_deaf()
                     return
-                continue  # a client that has gone already
-            if self._edge.full:
-                accepted.close()
-            else:
-                self._take_in(accepted)
+                # else a client that has gone already
 
     def _take_in(self, accepted: socket.socket) -> None:
-        accepted.settimeout(0)
+        """Raises OSError if the kernel has no room to watch it."""
+        if self._edge.full:
+            accepted.close()
+            return
+        try:
+            accepted.settimeout(0)
+            self._epoll.register(accepted, READ)
+        except OSError:
+            accepted.close()
+            raise
         self._edge.counters.connections += 1
         self._edge.counters.connections_total += 1
         self._connections[accepted.fileno()] = HubConnection(accepted, self._edge, self)
-        self._epoll.register(accepted, READ)
 
     def _turn_deaf(self) -> None:
         """Until the clock's next look: who waits to be accepted would wake us all the time."""
