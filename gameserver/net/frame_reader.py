@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 from websockets.speedups import apply_mask
 from wsproto.frame_protocol import Frame, FrameProtocol, Opcode, ParseFailed
 
-from gameserver.protocol.close_codes import CloseCode
+from gameserver.protocol.close_codes import VIOLATIONS, CloseCode
 
 WHOLE_TEXT: Final = 0x81
 PING: Final = 0x89
@@ -31,8 +31,6 @@ LONGEST_CONTROL: Final = 125
 LONGEST_HEADER: Final = 14
 EMPTY_LIMIT: Final = 1_024
 """Empty fragments of one message: they never reach its limit, and there is an end to them, too."""
-
-VIOLATIONS: Final = {code.code: code for code in (CloseCode.PROTOCOL_ERROR, CloseCode.INVALID_TEXT)}
 
 OnText = Callable[[bytes], None]
 

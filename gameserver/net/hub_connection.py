@@ -84,8 +84,6 @@ class HubConnection(Liveness):
                 self._flush()
             if events & ~select.EPOLLOUT and not self.gone:
                 self._receive()
-        except OSError:
-            self.cut()
         except Exception:
             log.exception("websocket.connection_failed")
             self.cut()
@@ -94,6 +92,9 @@ class HubConnection(Liveness):
         try:
             data = self._socket.recv(RECEIVE_BYTES)
         except BlockingIOError:
+            return
+        except OSError:
+            self.cut()
             return
         if not data:
             self._leave()
@@ -108,11 +109,14 @@ class HubConnection(Liveness):
             self._reader.feed(data, self.endpoint.on_text, self)
 
     def _flush(self) -> None:
-        self.write_some()
-        if self.all_said:
-            self._carrier.watch(self, READ)
-            if self.closing:
+        try:
+            self.write_some()
+            if self.all_said and self.closing and not self.gone:
                 self._socket.shutdown(socket.SHUT_WR)
+        except OSError:
+            self.cut()
+        if self.all_said and not self.gone:
+            self._carrier.watch(self, READ)
 
     # -- the opening handshake --------------------------------------------------------------------------------------
 

@@ -13,7 +13,6 @@ the deadline for closing: connections live in a nursery that is shielded from th
 
 import socket
 from collections.abc import Iterator
-from typing import Final
 
 import structlog
 import trio
@@ -27,11 +26,9 @@ from gameserver.net.frame_stream import RECEIVE_BYTES, FrameStream
 from gameserver.net.handshake import Admit, Opening
 from gameserver.net.http import problems
 from gameserver.net.opening import explained, rejection_headers
-from gameserver.protocol.close_codes import CloseCode
+from gameserver.protocol.close_codes import VIOLATIONS, CloseCode
 from gameserver.protocol.connection import Endpoint
 from gameserver.turns import in_turns
-
-VIOLATIONS: Final = {code.code: code for code in (CloseCode.PROTOCOL_ERROR, CloseCode.INVALID_TEXT)}
 
 log = structlog.get_logger()
 

@@ -1,6 +1,7 @@
 """Every way to lose a connection, in one table. 4000 to 4499 mean come back, 4500 to 4999 mean do not."""
 
 from enum import Enum
+from typing import Final
 
 
 class CloseCode(Enum):
@@ -29,3 +30,7 @@ class CloseCode(Enum):
     @property
     def reason(self) -> str:
         return self.value[1]
+
+
+VIOLATIONS: Final = {code.code: code for code in (CloseCode.PROTOCOL_ERROR, CloseCode.INVALID_TEXT)}
+"""What a parser of frames may complain of, by its code on the wire."""

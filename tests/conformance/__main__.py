@@ -5,25 +5,22 @@ with each octet that was sent, are in build/conformance/SIDE/report/index.html.
 """
 
 import argparse
-import socket
-import subprocess
+import os
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from gameserver.errors import StartError
+from loadtest.bench.servers import answers, child, wait
+from loadtest.node_environment import free_ports
 from tests.conformance.autobahn import NOT_RUN, fuzz, install
-from tests.conformance.echo import HOST, SIDES
+from tests.conformance.echo import SIDES
 from tests.conformance.report import Outcome, Outcomes, not_accepted, table
 
 FOLDER: Final = Path(__file__).parents[2] / "build" / "conformance"
 REFERENCE: Final = "library"
-START_DEADLINE_S: Final = 20.0
-STOP_DEADLINE_S: Final = 10.0
-POLL_S: Final = 0.05
 EXIT_NOT_ACCEPTED: Final = 1
 EXIT_NOT_RUN: Final = 2
 
@@ -52,31 +49,12 @@ def _measure(python: Path, side: str, cases: list[str]) -> Outcomes:
 
 @contextmanager
 def _echo(side: str) -> Iterator[int]:
-    with closing(socket.create_server((HOST, 0))) as free:
-        port = free.getsockname()[1]
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    (port,), log = free_ports(1), FOLDER / f"echo {side}.log"
     command = [sys.executable, "-m", "tests.conformance.echo", "--transport", side, "--port", str(port)]
-    with subprocess.Popen(command) as process:
-        try:
-            _wait_until_it_listens(process, port)
-            yield port
-        finally:
-            process.terminate()
-            try:
-                process.wait(STOP_DEADLINE_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-
-
-def _wait_until_it_listens(process: subprocess.Popen, port: int) -> None:
-    give_up_at = time.monotonic() + START_DEADLINE_S
-    while process.poll() is None and time.monotonic() < give_up_at:
-        try:
-            socket.create_connection((HOST, port), POLL_S).close()
-        except OSError:
-            time.sleep(POLL_S)
-        else:
-            return
-    raise StartError("the echo server did not start; what it said stands above")
+    with child(command, os.environ, log) as process:
+        wait(process, lambda: answers(port), log)
+        yield port
 
 
 def _judge(sides: dict[str, Outcomes]) -> int:
