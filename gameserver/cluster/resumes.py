@@ -22,7 +22,6 @@ from gameserver.cluster.watches import Watches
 from gameserver.codec import NOT_PLAIN, encode
 from gameserver.config import Settings
 from gameserver.errors import JournalError, Refused
-from gameserver.protocol.close_codes import CloseCode
 from gameserver.protocol.events import STATE, lines_between
 from gameserver.protocol.frames import text_frame, text_frames
 from gameserver.turns import in_turns
@@ -100,7 +99,7 @@ class Resumes:
             self._watches.give_up(resume.watch)
             resume.asked[1](refused)
         else:
-            _hang_up(resume.watch)
+            resume.watch.hang_up()
 
     # -- with all that was missed ---------------------------------------------------------------------------------
 
@@ -164,7 +163,7 @@ class Resumes:
             frame = text_frame(encode({"event": STATE, "seq": shown.seq, "payload": payload}))
         except (Refused, *NOT_PLAIN) as error:
             log.warning("resume.no_state", battle=battle_id, error=str(error))
-            await in_turns(map(_hang_up, watches))
+            await in_turns(map(Watch.hang_up, watches))
         else:
             finished = shown.view["state"] == "finished"
             await in_turns(map(partial(self._collapse, frame=frame, seq=shown.seq, finished=finished), watches))
@@ -175,15 +174,10 @@ class Resumes:
 
     def _collapse(self, watch: Watch, frame: bytes, seq: int, *, finished: bool) -> None:
         if seq <= watch.position:  # from an owner that has been asleep
-            _hang_up(watch)
+            watch.hang_up()
             return
         watch.over |= finished
         self._watches.filled(watch, frame, seq)
-
-
-def _hang_up(watch: Watch) -> None:
-    if watch.current:
-        watch.session.close(CloseCode.MISSED_EVENTS)
 
 
 def with_state(shown: Shown, **more: Any) -> Shown:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from attrs import Factory, define
 
 from gameserver.cluster.items import Events
+from gameserver.protocol.close_codes import CloseCode
 from gameserver.protocol.session import Session
 from gameserver.turns import at_once
 
@@ -39,6 +40,11 @@ class Watch:
     def end(self) -> None:
         """It was replaced or given up; also a pass under way leaves it out."""
         self.current, self.held = False, True
+
+    def hang_up(self) -> None:
+        """It has missed events for good: the client comes back, and asks for them."""
+        if self.current:
+            self.session.close(CloseCode.MISSED_EVENTS)
 
 
 @define(eq=False)

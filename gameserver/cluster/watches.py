@@ -28,7 +28,6 @@ from gameserver.cluster.watch import Pass, Watch
 from gameserver.config import WebSocketSettings
 from gameserver.errors import Refused
 from gameserver.game.rules import Joined
-from gameserver.protocol.close_codes import CloseCode
 from gameserver.protocol.frames import text_frames
 from gameserver.protocol.session import Session
 from gameserver.turns import Walk, strides
@@ -45,10 +44,6 @@ def _nobody_cares(_battle_id: str) -> None:
     """On a node that stands alone, everybody hears of everything."""
 
 
-def _hang_up(watch: Watch) -> None:
-    watch.session.close(CloseCode.MISSED_EVENTS)
-
-
 class Watches:
     """One of the audience of all actors' commits (see actors/ports.py)."""
 
@@ -59,7 +54,7 @@ class Watches:
         """Battles that nobody watches any more and that are still followed, each until when; the first ends first."""
         self._passes: dict[str, Pass] = {}
         self.recent = Recent(limits.recent_limit, limits.recent_limit_bytes)
-        self._fill: Fill = _hang_up
+        self._fill: Fill = Watch.hang_up
         self._begun: Callable[[str], None] = _nobody_cares
 
     def on_behind(self, fill: Fill) -> None:
