@@ -7,6 +7,8 @@ refuse with a code of its own; it counts as a conflict with the state of the bat
 Broken invariants are not here: those are assertions.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 from attrs import frozen
@@ -190,3 +192,17 @@ class LeaseLost(JournalError):
 
     def __init__(self, node: str) -> None:
         super().__init__(f"{node} holds no lease")
+
+
+@contextmanager
+def unwrapped() -> Iterator[None]:
+    """Around a nursery: an error that comes alone comes out as itself, not as a group of one."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        if error is group:
+            raise
+        raise error from None

@@ -29,7 +29,7 @@ from gameserver.cluster.drain import Drain
 from gameserver.cluster.lease_keeper import LeaseKeeper
 from gameserver.config import Settings
 from gameserver.edges import open_edges
-from gameserver.errors import JournalError
+from gameserver.errors import JournalError, unwrapped
 from gameserver.game.rules import Rules
 from gameserver.logs import configure_logging
 from gameserver.node import Cache, Cluster, Core, Node, Storage
@@ -56,25 +56,14 @@ def run(settings: Settings, rules_path: Path | None) -> None:
     _allow_open_files()
     gc.freeze()  # what was imported stays
     gc.set_threshold(COLLECT_AFTER)
-    try:
-        with enforced(settings.actors.rules_limit_ms):
-            trio.run(partial(_run_until_signal, settings, load_rules(rules_path)))
-    except BaseExceptionGroup as group:
-        raise _alone(group) from None
+    with unwrapped(), enforced(settings.actors.rules_limit_ms):
+        trio.run(partial(_run_until_signal, settings, load_rules(rules_path)))
 
 
 def _allow_open_files() -> None:
     """As many as the system lets us have: each connection is one, and the usual 1,024 would be the first limit met."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-def _alone(group: BaseException) -> BaseException:
-    """What lies in groups of one, one in the other; nurseries wrap even the error that kept the node from starting."""
-    error = group
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
 
 
 async def _run_until_signal(settings: Settings, rules: list[Rules]) -> None:

@@ -21,7 +21,7 @@ from gameserver.actors.kinds import Kind, Kinds
 from gameserver.actors.ports import History
 from gameserver.cluster.ports import Lease
 from gameserver.config import CommandSettings, Settings
-from gameserver.errors import LeaseLost, Refused, StartError
+from gameserver.errors import LeaseLost, Refused, StartError, unwrapped
 from gameserver.ids import is_uuid
 from gameserver.persistence.bridge import open_bridge
 from gameserver.persistence.embedded_postgres import EmbeddedPostgres
@@ -53,7 +53,7 @@ def run(settings: Settings, battle: str, *, step: bool = False, rules: Path | No
     if not is_uuid(battle):
         raise StartError(f"{battle!r} is no battle's ID; expected a UUID in lower case")
     kinds = Kinds(load_rules(rules), settings.guards)
-    with _database(settings) as url:
+    with _database(settings) as url, unwrapped():
         recorded = trio.run(partial(_read, settings, url, battle, kinds))
     for each in steps(recorded.kind, recorded.told, settings.commands):
         print(each.text, flush=True)

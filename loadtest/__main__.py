@@ -14,9 +14,8 @@ from collections.abc import Sequence
 import trio
 from attrs import frozen
 
-from gameserver.client.errors import unwrapped
 from gameserver.config import Settings, load_settings
-from gameserver.errors import StartError
+from gameserver.errors import StartError, unwrapped
 from gameserver.persistence.embedded_running import running_postgres_url
 from loadtest.exit_codes import EXIT_FAULTS, exit_code
 from loadtest.http_pool import HttpPool

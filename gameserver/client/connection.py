@@ -22,13 +22,13 @@ import trio
 from attrs import define, field, frozen
 from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnection, wrap_client_stream
 
-from gameserver.client.errors import Disconnected, Unreachable, unwrapped
+from gameserver.client.errors import Disconnected, Unreachable
 from gameserver.client.game_commands import GameCommands
 from gameserver.client.http import refused_from
 from gameserver.client.hung_up import HungUp
 from gameserver.client.limits import ConnectionLimits
 from gameserver.codec import decode, encode
-from gameserver.errors import Refused
+from gameserver.errors import Refused, unwrapped
 
 NORMAL: Final = 1000
 GOING_AWAY: Final = 1001

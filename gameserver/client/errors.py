@@ -1,8 +1,5 @@
 """What a client may run into besides being refused."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from gameserver.errors import GameServerError, Refused
 
 
@@ -31,17 +28,3 @@ class Unanswered(Refused):
         self.command_id = command_id
         said = refused or ("it was never sent" if command_id is None else "nobody answered")
         super().__init__("deadline_exceeded", f"no answer in time: {said}")
-
-
-@contextmanager
-def unwrapped() -> Iterator[None]:
-    """Around a nursery: an error that comes alone comes out as itself, not as a group of one."""
-    try:
-        yield
-    except BaseExceptionGroup as group:
-        error: BaseException = group
-        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-            error = error.exceptions[0]
-        if error is group:
-            raise
-        raise error from None

@@ -13,11 +13,11 @@ from attrs import define, frozen
 
 from gameserver.client.addresses import Addresses
 from gameserver.client.connection import GOING_AWAY, Connection, Event
-from gameserver.client.errors import Disconnected, Unreachable, unwrapped
+from gameserver.client.errors import Disconnected, Unreachable
 from gameserver.client.limits import ConnectionLimits, PlayerLimits
 from gameserver.client.link import Link
 from gameserver.client.pauses import Dice, backoff_s
-from gameserver.errors import GameServerError, Refused
+from gameserver.errors import GameServerError, Refused, unwrapped
 
 Token = str | Callable[[], Awaitable[str]]
 """Asked for at each connection if it is a function: one that has expired meanwhile is no end then."""

@@ -14,12 +14,12 @@ import trio
 from attrs import frozen
 
 from gameserver.client.bots import fight, until_ended, watch_end
-from gameserver.client.errors import Unreachable, unwrapped
+from gameserver.client.errors import Unreachable
 from gameserver.client.http import HttpClient
 from gameserver.client.player import Player
 from gameserver.client.scoreboard import Scoreboard
 from gameserver.config import Settings
-from gameserver.errors import GameServerError, Refused, StartError
+from gameserver.errors import GameServerError, Refused, StartError, unwrapped
 
 HELP: Final = "attack (or just Enter) · guard · cheer NAME · help · quit"
 BOT_NAMES: Final = ("Ada", "Grace", "Alan")

@@ -22,7 +22,7 @@ from attrs import define
 
 from gameserver.client.addresses import Addresses
 from gameserver.client.connection import NORMAL, Event, Hello, connect
-from gameserver.client.errors import Disconnected, Unanswered, unwrapped
+from gameserver.client.errors import Disconnected, Unanswered
 from gameserver.client.game_commands import GameCommands
 from gameserver.client.inbox import Inbox
 from gameserver.client.kept_connection import Dial, KeptConnection, Numbers, Token
@@ -31,7 +31,7 @@ from gameserver.client.limits import PlayerLimits
 from gameserver.client.link import Link
 from gameserver.client.pauses import Dice, retry_pause_s
 from gameserver.client.subscriptions import Subscriptions
-from gameserver.errors import GameServerError, Refused
+from gameserver.errors import GameServerError, Refused, unwrapped
 
 UNREACHABLE_LIMIT: Final = 2
 """So many times in a row a command may be told that another node cannot be reached, until the player goes there."""

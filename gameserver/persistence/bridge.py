@@ -1,43 +1,36 @@
-"""asyncio drivers beside Trio: one uvloop thread, and calls across.
+"""asyncio's drivers under Trio: calls into an event loop of theirs, in the same thread.
 
-asyncpg and redis-py know only asyncio. They live on one thread with a loop of its own; a Trio task hands it a
-coroutine function and sleeps until that has ended.
+asyncpg and redis-py know only asyncio. They live in a loop that is nested in Trio's (see nested_loop.py); a Trio task
+starts a coroutine there and sleeps until that has ended.
 
 Invariants
 - A call ends exactly once: with the coroutine's value or exception, DeadlineExceeded, Cancelled, or BridgeClosed.
-- The deadline is kept on the asyncio side, where the driver is: it can clean up, and a busy Trio loop cannot delay it.
-- Cancellation is carried across: the asyncio task is cancelled, its end is awaited, and only then Cancelled is raised.
-  So nothing of a call runs on after it. A coroutine that has finished by then gives its value, as everywhere in Trio.
-- `calls` and the end of a call belong to the Trio thread, the asyncio task to the other; they meet only through
-  `call_soon_threadsafe` and `run_sync_soon`, both first in, first out.
+- Deadline and cancellation are carried across: the asyncio task is cancelled, its end is awaited, and only then does
+  the call end. So nothing of it runs on afterwards. A coroutine that has finished by then gives its value, as
+  everywhere in Trio.
+- The first step of a coroutine, up to where it waits, is done before `call` waits: a statement is on its way at once.
 
-Failure: when the thread ends, for whatever reason, all who wait are woken with BridgeClosed, and so are later callers.
+Failure: what ends the loop (nothing that a coroutine raises does) ends who opened the bridge.
 """
 
 import asyncio
 import contextlib
-import sys
-import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any, Final, Generic, TypeVar, TypeVarTuple
 
-import outcome
 import trio
-import uvloop
 
 from gameserver.errors import GameServerError
+from gameserver.persistence.nested_loop import NestedLoop
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-# A thread that waits for the interpreter lock asks for it after this time. With Python's 5 ms, a Trio loop that is busy
-# in slices of a fraction of a millisecond gives the lock up and has it back before the other thread gets to it.
-SWITCH_INTERVAL_S: Final = 0.000_1
 CLOSE_DEADLINE_S: Final = 5.0
 
 
 class BridgeClosed(GameServerError):
-    """The thread of the asyncio drivers has ended or is ending."""
+    """The loop of the asyncio drivers has ended or is ending."""
 
 
 class DeadlineExceeded(GameServerError):
@@ -46,155 +39,110 @@ class DeadlineExceeded(GameServerError):
 
 @contextlib.asynccontextmanager
 async def open_bridge() -> AsyncIterator["Bridge"]:
-    switch_interval_s = sys.getswitchinterval()
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
-    bridge = Bridge()
-    try:
-        await bridge.start()
-        yield bridge
-    finally:
-        with trio.CancelScope(shield=True):
-            await bridge.close()
-        sys.setswitchinterval(switch_interval_s)
+    with contextlib.closing(NestedLoop()) as loop:
+        async with trio.open_nursery() as nursery:
+            bridge = Bridge(loop)
+            nursery.start_soon(bridge.run)
+            try:
+                yield bridge
+            finally:
+                with trio.CancelScope(shield=True):
+                    await bridge.close()
 
 
 class Bridge:
     """Use it through `open_bridge`."""
 
-    def __init__(self) -> None:
-        self.calls: set[_Call[Any]] = set()
-        self.serving = False  # on the asyncio thread: calls are still started
-        self._open = False  # on the Trio thread: calls are still taken
-        self._started, self._ended = trio.Event(), trio.Event()
-        self.token = trio.lowlevel.current_trio_token()
-        self.loop: asyncio.AbstractEventLoop | None = None
-        self._stop: asyncio.Event | None = None
-        self._died_of: BaseException | None = None
+    def __init__(self, loop: NestedLoop) -> None:
+        self._loop = loop
+        self._calls: set[_Call[Any]] = set()
+        self._closed = False
+        self._life = trio.CancelScope(shield=True)
+        """Who opened the bridge is cancelled before it is: what they still call, to clean up, has to end, too."""
 
     async def call(self, function: Callable[[*Ts], Awaitable[T]], *args: *Ts, deadline_ms: int) -> T:
-        """Run `function(*args)` on the asyncio thread. Raises what it raises, DeadlineExceeded, or BridgeClosed."""
+        """Run `function(*args)` on asyncio's loop. Raises what it raises, DeadlineExceeded, or BridgeClosed."""
         await trio.lowlevel.checkpoint_if_cancelled()
-        if not self._open:
-            raise self._closed()
-        call: _Call[T] = _Call(self)
-        self.calls.add(call)
-        return await call.run(lambda: function(*args), deadline_ms / 1_000)
+        if self._closed:
+            raise BridgeClosed("closed")
+        try:
+            with trio.fail_after(deadline_ms / 1_000):
+                return await self._end_of(_awaited(function, *args))
+        except trio.TooSlowError as error:
+            raise DeadlineExceeded(f"no end within {deadline_ms} ms") from error
 
-    async def start(self) -> None:
-        threading.Thread(target=self._run, name="asyncio drivers", daemon=True).start()
-        with trio.CancelScope(shield=True):
-            await self._started.wait()
+    async def run(self) -> None:
+        try:
+            with self._life:
+                await self._loop.run()
+        finally:
+            if not self._closed:  # the loop has died, and so will all of us; nobody turns it any more
+                self._closed = True
+                self._loop.run_until_complete(_cancel_all())
+            for call in self._calls:
+                call.give_up()
 
     async def close(self) -> None:
-        """End the thread. Calls in flight are cancelled; after the deadline the thread is left to itself."""
-        self._open = False
-        self.post(lambda: self._stop.set() if self._stop else None)
-        with trio.move_on_after(CLOSE_DEADLINE_S):
-            await self._ended.wait()
-        self._fail_all()
+        """Cancel the calls in flight and await their ends; after the deadline they are left to themselves."""
+        if not self._closed:
+            self._closed = True
+            await self._end_of(_cancel_all())
+            self._life.cancel()
 
-    def _run(self) -> None:
-        """The thread's life. The runner cancels what is still in flight when `_serve` has returned."""
+    async def _end_of(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        call = _Call(self._loop, coroutine)
+        self._calls.add(call)
         try:
-            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                try:
-                    runner.run(self._serve())
-                finally:
-                    self.serving = False
-        except BaseException as error:  # noqa: BLE001  # nobody is above us here; the callers are told
-            self._died_of = error
+            return await call.end()
         finally:
-            with contextlib.suppress(trio.RunFinishedError):
-                self.token.run_sync_soon(self._thread_ended)
-
-    async def _serve(self) -> None:
-        self.loop, self._stop, self.serving = asyncio.get_running_loop(), asyncio.Event(), True
-        self.token.run_sync_soon(self._thread_started)
-        await self._stop.wait()
-
-    def _thread_started(self) -> None:
-        self._open = True
-        self._started.set()
-
-    def _thread_ended(self) -> None:
-        self._open = False
-        self._fail_all()
-        self._started.set()
-        self._ended.set()
-
-    def _fail_all(self) -> None:
-        for call in tuple(self.calls):
-            call.wake(outcome.Error(self._closed()))
-
-    def _closed(self) -> BridgeClosed:
-        closed = BridgeClosed(f"the thread died of {self._died_of!r}" if self._died_of else "closed")
-        closed.__cause__ = self._died_of
-        return closed
-
-    def post(self, function: Callable[[], object]) -> None:
-        """Run `function` on the asyncio thread."""
-        if self.loop is not None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: `_thread_ended` does what is left to do
-                self.loop.call_soon_threadsafe(function)
+            self._calls.discard(call)
 
 
 class _Call(Generic[T]):
-    """One coroutine over there and the Trio task that waits for it here."""
+    """An asyncio task, and the Trio task that waits for it."""
 
-    def __init__(self, bridge: Bridge) -> None:
-        self._bridge = bridge
-        self._waiter: trio.lowlevel.Task | None = trio.lowlevel.current_task()
-        self._task: asyncio.Task[T] | None = None
+    def __init__(self, loop: NestedLoop, coroutine: Coroutine[Any, Any, T]) -> None:
+        self._loop, self._task = loop, loop.create_task(coroutine)
+        self._waiter: trio.lowlevel.Task | None = None
         self._raise_cancel: trio.lowlevel.RaiseCancelT | None = None
 
-    # on the Trio thread
+    async def end(self) -> T:
+        self._loop.turn()
+        if self._task.done():
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        else:
+            self._waiter = trio.lowlevel.current_task()
+            self._task.add_done_callback(self._wake)
+            await trio.lowlevel.wait_task_rescheduled(self._abort)
+        if self._task.done() and not self._task.cancelled():
+            return self._task.result()
+        if self._raise_cancel is not None:
+            self._raise_cancel()
+        raise BridgeClosed("closed while the call was under way")
 
-    async def run(self, start: Callable[[], Awaitable[T]], deadline_s: float) -> T:
-        self._bridge.post(lambda: self._start(start, deadline_s))
-        result: T = await trio.lowlevel.wait_task_rescheduled(self._abort)
-        return result
-
-    def wake(self, result: outcome.Outcome[T]) -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None:
-            self._bridge.calls.discard(self)
-            trio.lowlevel.reschedule(waiter, result)
+    def give_up(self) -> None:
+        """The loop has ended: whoever waits, waits in vain."""
+        self._wake(self._task)
 
     def _abort(self, raise_cancel: trio.lowlevel.RaiseCancelT) -> trio.lowlevel.Abort:
         self._raise_cancel = raise_cancel
-        self._bridge.post(self._cancel)
+        self._task.cancel()
+        self._loop.wake()
         return trio.lowlevel.Abort.FAILED
 
-    def _wake_cancelled(self) -> None:
-        self.wake(outcome.capture(self._raise_cancel) if self._raise_cancel else outcome.Error(BridgeClosed()))
-
-    # on the asyncio thread
-
-    def _start(self, start: Callable[[], Awaitable[T]], deadline_s: float) -> None:
-        if self._bridge.serving:  # else the end of the thread, which is near, wakes the waiter
-            self._task = asyncio.create_task(_bounded(start, deadline_s))
-            self._task.add_done_callback(self._done)
-
-    def _cancel(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-
-    def _done(self, task: "asyncio.Task[T]") -> None:
-        with contextlib.suppress(trio.RunFinishedError):
-            if task.cancelled():
-                self._bridge.token.run_sync_soon(self._wake_cancelled)
-            else:
-                error = task.exception()
-                self._bridge.token.run_sync_soon(
-                    self.wake, outcome.Error(error) if error else outcome.Value(task.result())
-                )
+    def _wake(self, _: "asyncio.Task[T]") -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            trio.lowlevel.reschedule(waiter)
 
 
-async def _bounded(start: Callable[[], Awaitable[T]], deadline_s: float) -> T:
-    try:
-        async with asyncio.timeout(deadline_s) as scope:
-            return await start()
-    except TimeoutError as error:
-        if scope.expired():
-            raise DeadlineExceeded(f"no end within {deadline_s:g} s") from error
-        raise
+async def _awaited(function: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
+    return await function(*args)
+
+
+async def _cancel_all() -> None:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    if others:
+        await asyncio.wait(others, timeout=CLOSE_DEADLINE_S)

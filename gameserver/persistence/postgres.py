@@ -82,7 +82,7 @@ class Connections:
         with contextlib.suppress(BridgeClosed, DeadlineExceeded):
             await self._bridge.call(self._close, deadline_ms=self._settings.connect_deadline_ms)
 
-    # on the asyncio thread
+    # on asyncio's loop
 
     async def _open(self) -> None:
         self._pool = await asyncpg.create_pool(

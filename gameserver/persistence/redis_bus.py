@@ -1,6 +1,6 @@
 """The bus between nodes: publish and subscribe of Redis.
 
-`run` keeps a session (`redis_bus_session.py`) alive on the asyncio thread: it opens one, serves it until anything goes
+`run` keeps a session (`redis_bus_session.py`) alive on asyncio's loop: it opens one, serves it until anything goes
 wrong, closes it, and opens the next one after a probe interval, or as soon as the store says that Redis is back.
 
 Invariants
@@ -25,13 +25,13 @@ from gameserver.config import RedisSettings
 from gameserver.errors import BusAway
 from gameserver.ids import new_id
 from gameserver.persistence.bridge import Bridge
-from gameserver.persistence.redis_bus_session import FellBehind, Packet, Session, SessionOver
-from gameserver.persistence.redis_store import LOSSES, RedisStore, address, connection_pool, losing_connections
+from gameserver.persistence.redis_bus_session import Packet, Session, SessionOver
+from gameserver.persistence.redis_store import LOSSES, RedisStore, address, connection_pool
 
 log = structlog.get_logger()
 
 # What a session may end with. Anything else is a bug.
-SESSION_LOSSES: Final = (*LOSSES, FellBehind, SessionOver)
+SESSION_LOSSES: Final = (*LOSSES, SessionOver)
 
 # A session has no end of its own, but the bridge wants a deadline: 34 years.
 FOREVER_MS: Final = 2**40
@@ -76,7 +76,7 @@ class RedisBus:
         named = [(self._name(channel), packet) for channel, packet in packets]
         deadline_ms = 2 * self._settings.call_deadline_ms  # for the round under way and for ours
         try:
-            await self._bridge.call(losing_connections, session.publish, named, deadline_ms=deadline_ms)
+            await self._bridge.call(session.publish, named, deadline_ms=deadline_ms)
         except SESSION_LOSSES as error:
             if session is self._session:
                 self._lost(error)
@@ -107,11 +107,11 @@ class RedisBus:
             return
         session = self._new_session()
         try:
-            await self._bridge.call(losing_connections, session.open, deadline_ms=self._settings.call_deadline_ms)
+            await self._bridge.call(session.open, deadline_ms=self._settings.call_deadline_ms)
             self._session = session
             self._found()
             opened()
-            await self._bridge.call(losing_connections, session.serve, deadline_ms=FOREVER_MS)
+            await self._bridge.call(session.serve, deadline_ms=FOREVER_MS)
         except SESSION_LOSSES as error:
             self._lost(error)
         finally:
@@ -125,25 +125,19 @@ class RedisBus:
             self._pool,
             self._name(f"echo:{new_id()}"),
             self._handlers,
-            self._hand_over,
+            self._deliver,
             lambda: self._store.available,
             self._settings.call_deadline_ms,
             self._settings.probe_interval_ms,
         )
 
-    def _hand_over(self, session: Session, packets: list[Packet]) -> None:
-        """On the asyncio thread."""
-        with contextlib.suppress(trio.RunFinishedError):
-            self._bridge.token.run_sync_soon(self._deliver, session, packets)
-
-    def _deliver(self, session: Session, packets: list[Packet]) -> None:
+    def _deliver(self, packets: list[Packet]) -> None:
         for channel, packet in packets:
             for handler in self._handlers.get(channel, ()):
                 try:
                     handler(packet)
                 except Exception:  # a bug of one handler must not take the others' packets
                     log.exception("bus.handler_failed", channel=channel.decode(errors="replace"))
-        session.taken.add(packets)
 
     def _store_renewed(self) -> None:
         self._renewed.set()

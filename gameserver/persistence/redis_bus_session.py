@@ -1,4 +1,4 @@
-"""One life of the bus's connections to Redis, on the asyncio thread: one publishes, one is subscribed.
+"""One life of the bus's connections to Redis, on asyncio's loop: one publishes, one is subscribed.
 
     open()     connects, subscribes, and has an echo of its own come back: publishing and subscription work
     serve()    receives, sends and beats until anything goes wrong; then it raises, and the session is over
@@ -7,9 +7,8 @@
 Invariants
 - What `publish` is given goes out in this order over one connection, also if its caller is cancelled. Whatever waits
   while a round trip runs shares the next one.
-- What arrives is handed over once per wake-up of this thread, in order.
-- What was handed over and not taken yet is bounded. Beyond the bound the session ends: a Trio loop that hangs costs
-  packets, not memory.
+- What arrives is handed over once per round of the loop, in order, and taken there and then: what nobody has time for
+  stays with the kernel, or with Redis, which ends the session when that becomes too much.
 
 Failure: a beat is an echo through both connections; one that takes longer than the deadline, with nothing else arriving
 meanwhile, ends the session. So does the first error, of whatever kind. Nothing is tried twice.
@@ -18,7 +17,7 @@ meanwhile, ends the session. So does the first error, of whatever kind. Nothing 
 import asyncio
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
+from typing import Any
 
 from attrs import define, field
 from redis.asyncio import BlockingConnectionPool
@@ -26,31 +25,12 @@ from redis.asyncio.connection import AbstractConnection
 
 from gameserver.errors import GameServerError
 
-PACKETS_LIMIT: Final = 100_000
-BYTES_LIMIT: Final = 128 * 1024 * 1024
-
 Packet = tuple[bytes, bytes]
 """Channel, by its name in Redis, and content."""
 
 
 class SessionOver(GameServerError):
     """The connections are closed or about to be."""
-
-
-class FellBehind(GameServerError):
-    """More has arrived than was taken."""
-
-
-@define
-class Traffic:
-    """What went through one thread's hands: written by that thread, read by the other."""
-
-    packets: int = 0
-    octets: int = 0
-
-    def add(self, packets: Sequence[Packet]) -> None:
-        self.packets += len(packets)
-        self.octets += sum(len(content) for _, content in packets)
 
 
 @define
@@ -62,7 +42,7 @@ class Posting:
 
 
 class Session:
-    """`hand_over` is called on the asyncio thread; who takes the packets adds them to `taken`.
+    """`hand_over` never raises and never waits.
 
     `echo` is a channel of this session alone. `healthy` is asked with each beat: False ends the session.
     """
@@ -72,7 +52,7 @@ class Session:
         pool: BlockingConnectionPool,
         echo: bytes,
         channels: Iterable[bytes],
-        hand_over: "Callable[[Session, list[Packet]], None]",
+        hand_over: Callable[[list[Packet]], None],
         healthy: Callable[[], bool],
         deadline_ms: int,
         beat_interval_ms: int,
@@ -86,7 +66,6 @@ class Session:
         self._under_way: list[Posting] = []
         self._posted, self._heard = asyncio.Event(), asyncio.Event()
         self._over = False
-        self.received, self.taken = Traffic(), Traffic()
 
     async def open(self) -> None:
         for connection in (self._publisher, self._subscriber):
@@ -106,7 +85,7 @@ class Session:
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from errors
         finally:
-            await self.close()  # here, too: if the thread ends, nobody can ask for it any more
+            await self.close()  # here, too: when the loop ends, nobody can ask for it any more
 
     async def publish(self, packets: Sequence[Packet]) -> None:
         if self._over:
@@ -136,20 +115,13 @@ class Session:
             if kind != b"message":
                 raise SessionOver  # somebody has ended a subscription of ours
             if not self._gathered:
-                self._check_bound()
                 loop.call_soon(self._hand_over_gathered)
             self._gathered.append((channel, packet))
-
-    def _check_bound(self) -> None:
-        packets, octets = self.received.packets - self.taken.packets, self.received.octets - self.taken.octets
-        if packets > PACKETS_LIMIT or octets > BYTES_LIMIT:
-            raise FellBehind
 
     def _hand_over_gathered(self) -> None:
         gathered, self._gathered = self._gathered, []
         self._heard.set()
-        self.received.add(gathered)
-        self._hand_over(self, gathered)
+        self._hand_over(gathered)
 
     async def _send(self) -> None:
         while True:

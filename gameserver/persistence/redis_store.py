@@ -73,7 +73,7 @@ class RedisStore:
         return cast("Script", self._client.register_script(text))
 
     async def call(self, work: Callable[["Redis"], Awaitable[T]]) -> T:
-        """What `work` gives, run on the asyncio thread within the call deadline. Raises RedisAway."""
+        """What `work` gives, run on asyncio's loop within the call deadline. Raises RedisAway."""
         if not self.available:
             self.calls_refused += 1
             await trio.lowlevel.checkpoint()
@@ -109,9 +109,7 @@ class RedisStore:
 
     async def _attempt(self, work: Callable[["Redis"], Awaitable[T]]) -> T:
         try:
-            return await self._bridge.call(
-                losing_connections, work, self._client, deadline_ms=self._settings.call_deadline_ms
-            )
+            return await self._bridge.call(work, self._client, deadline_ms=self._settings.call_deadline_ms)
         except LOSSES as error:
             self.calls_failed += 1
             self._went_away(error)
@@ -139,16 +137,6 @@ class RedisStore:
             await self._bridge.call(self._client.aclose, deadline_ms=self._settings.call_deadline_ms)
         except LOSSES as error:
             log.debug("redis.close_failed", error=type(error).__name__)
-
-
-async def losing_connections(work: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
-    """`work`, with uvloop's word for a connection that breaks while it is made put into an OSError."""
-    try:
-        return await work(*args)
-    except RuntimeError as error:
-        if "the handler is closed" not in str(error):
-            raise
-        raise ConnectionError(str(error)) from error
 
 
 def connection_pool(settings: RedisSettings, *, decode: bool) -> BlockingConnectionPool:

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 import trio
 from attrs import frozen
 
-from gameserver.client.errors import unwrapped
 from gameserver.client.http import HttpClient
+from gameserver.errors import unwrapped
 from loadtest.bench.bench import Bench
 from loadtest.bench.loads import Seat
 from loadtest.bench.servers import OurNode

@@ -11,11 +11,11 @@ from typing import Any, Final
 import trio
 from attrs import define
 
-from gameserver.client.errors import Unreachable, unwrapped
+from gameserver.client.errors import Unreachable
 from gameserver.client.http import HttpClient
 from gameserver.client.limits import HttpLimits
 from gameserver.config import load_settings
-from gameserver.errors import Refused, StartError
+from gameserver.errors import Refused, StartError, unwrapped
 from gameserver.node_process import NodeProcess
 from gameserver.persistence.embedded_process import log_tail
 from loadtest.chaos.limits import NODE_START_DEADLINE_S, NODE_STOP_DEADLINE_S, POLL_S, READ_DEADLINE_MS

@@ -7,8 +7,8 @@ from pathlib import Path
 import trio
 from attrs import frozen
 
-from gameserver.client.errors import unwrapped
 from gameserver.config import Settings
+from gameserver.errors import unwrapped
 from loadtest.chaos.crowd import Crowd
 from loadtest.chaos.limits import HTTP_CONNECTIONS, HTTP_DEADLINE_MS
 from loadtest.chaos.links import open_links

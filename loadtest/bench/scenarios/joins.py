@@ -9,7 +9,7 @@ from typing import Final
 
 import trio
 
-from gameserver.client.errors import unwrapped
+from gameserver.errors import unwrapped
 from gameserver.ids import new_id
 from loadtest.bench.battles import HTTP_DEADLINE_MS, MODE, open_battle
 from loadtest.bench.bench import Bench, say
