@@ -25,6 +25,7 @@ from gameserver.config import PostgresSettings
 from gameserver.errors import CommitRejected, JournalError, StartError, StorageUnavailable
 from gameserver.persistence.bridge import Bridge, BridgeClosed, DeadlineExceeded
 from gameserver.persistence.postgres_limits import limit_transactions, limits_of_session
+from gameserver.persistence.postgres_pool import Connection, Pool
 
 Rows = list[asyncpg.Record]
 
@@ -57,14 +58,16 @@ class Connections:
 
     def __init__(self, server: Server, limit: int, deadline_ms: int, server_settings: Mapping[str, str]) -> None:
         self._bridge, self._settings = server.bridge, server.settings
-        self._limit, self._deadline_ms = limit, deadline_ms
+        self._deadline_ms = deadline_ms
         self._server_settings = {
             "application_name": server.application_name,
             "jit": "off",  # short statements only: compiling one would take longer than running it
             **limits_of_session(server.settings, deadline_ms),
             **server_settings,
         }
-        self._pool: asyncpg.Pool[asyncpg.Record]
+        wait_s = server.settings.connect_deadline_ms / 1_000
+        idle_s = server.settings.idle_limit_ms / 2_000  # before the server ends it
+        self._pool = Pool(self._connect, limit, wait_s, idle_s)
 
     async def fetch(self, text: str, *args: object, lost: type[JournalError]) -> Rows:
         """The rows of one statement; if it was sent and the answer got lost, raises `lost`.
@@ -75,34 +78,29 @@ class Connections:
         with translated(lost=lost):
             return await self._bridge.call(self._fetch, text, args, deadline_ms=both_ms)
 
-    async def open(self) -> None:
-        await self._bridge.call(self._open, deadline_ms=self._settings.connect_deadline_ms)
-
     async def close(self) -> None:
         with contextlib.suppress(BridgeClosed, DeadlineExceeded):
-            await self._bridge.call(self._close, deadline_ms=self._settings.connect_deadline_ms)
+            await self._bridge.call(self._terminate, deadline_ms=self._settings.connect_deadline_ms)
 
     # on asyncio's loop
 
-    async def _open(self) -> None:
-        self._pool = await asyncpg.create_pool(
+    async def _connect(self) -> Connection:
+        connection = await asyncpg.connect(
             self._settings.url,
-            min_size=0,
-            max_size=self._limit,
             timeout=self._settings.connect_deadline_ms / 1_000,
-            init=self._set_up,
-            reset=_leave_as_it_is,
             server_settings=self._server_settings,
             max_cached_statement_lifetime=0,  # our statements are few, and stay prepared for good
-            max_inactive_connection_lifetime=self._settings.idle_limit_ms / 2_000,  # before the server does it
         )
-
-    async def _set_up(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-        await limit_transactions(connection, self._deadline_ms)
+        try:
+            await limit_transactions(connection, self._deadline_ms)
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
 
     async def _fetch(self, text: str, args: tuple[object, ...]) -> Rows:
         with translated(lost=StorageUnavailable, rejected=NotLetIn):  # nothing has been sent yet
-            connection = await self._pool.acquire(timeout=self._settings.connect_deadline_ms / 1_000)
+            connection = await self._pool.take()
         try:
             return await connection.fetch(text, *args, timeout=self._deadline_ms / 1_000)
         except asyncpg.PostgresError:
@@ -111,9 +109,9 @@ class Connections:
             connection.terminate()
             raise
         finally:
-            await self._pool.release(connection)
+            self._pool.give_back(connection)
 
-    async def _close(self) -> None:
+    async def _terminate(self) -> None:
         self._pool.terminate()
 
 
@@ -168,7 +166,6 @@ async def _open_connections(
     server: Server, limit: int, deadline_ms: int, server_settings: Mapping[str, str]
 ) -> AsyncIterator[Connections]:
     connections = Connections(server, limit, deadline_ms, server_settings)
-    await connections.open()
     try:
         yield connections
     finally:
@@ -201,10 +198,6 @@ def translated(lost: type[JournalError], rejected: type[JournalError] = CommitRe
         raise lost(_words(error)) from error
     except (BridgeClosed, DeadlineExceeded) as error:
         raise lost(_words(error)) from error
-
-
-async def _leave_as_it_is(_: object) -> None:
-    """Instead of the pool's round trip to clean up: a statement here leaves nothing behind in its session."""
 
 
 def violated(error: CommitRejected) -> str | None:
