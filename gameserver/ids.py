@@ -17,7 +17,7 @@ ActorId = NewType("ActorId", str)
 NAMESPACE = uuid.UUID("6f6d1c1e-5a5b-4f9e-9c3f-7d1b6a0f2b11")
 
 
-class CommandId(Struct, frozen=True, array_like=True):
+class CommandId(Struct, frozen=True, array_like=True, gc=False):
     """Identity of a command over WebSocket: the client's rising `number` within its `instance`.
 
     An instance is what `hello` gave the connection: rising in the order of issue, so that an actor can tell

@@ -65,15 +65,15 @@ class Actor:
         self, activation: Activation, kind: Kind, memory: Memory, mailbox: Mailbox, around: Surroundings
     ) -> None:
         self.id, self.epoch = activation.actor_id, activation.epoch
-        self.seq = memory.seq
+        self.kind, self.rules_version = kind.name, kind.rules_version
         self._kind, self._machine, self._outcomes = kind, memory.machine, memory.outcomes
         sizes = (memory.snapshot_bytes, memory.tail_bytes)
         self._pace = SnapshotPace(self.id, around.limits, memory.snapshot_seq, *sizes)
         self._mailbox, self._around = mailbox, around
-        self._referee = Referee(self.id, kind, memory.machine, Dice(activation.seed, 0), memory.at_ms)
+        self._referee = Referee(self.id, kind, memory.machine, Dice(activation.seed, 0), memory.seq, memory.at_ms)
         self._intentions = Intentions(self.id, memory.machine, around.send, around.clock.now_ms, around.limits)
         self._pending: Pending | None = None
-        self._now_ms = 0
+        self._now_s, self._now_ms = trio_clock(), 0
         self._deadline_ms: int | None = None
         self._alarm_ms: int | None = None
         self._scope = trio.CancelScope()
@@ -81,12 +81,8 @@ class Actor:
         """Up to here everybody may see: what lies above it is still on its way."""
 
     @property
-    def kind(self) -> str:
-        return self._kind.name
-
-    @property
-    def rules_version(self) -> int:
-        return self._kind.rules_version
+    def seq(self) -> int:
+        return self._referee.seq
 
     @property
     def rules(self) -> str:
@@ -101,6 +97,7 @@ class Actor:
         """
         await self._around.committer.delivery.announce(self)
         self._intentions.send_all()
+        self._deadline_ms = self._referee.deadline()
         self._set_alarm()
         with self._scope:
             while True:
@@ -129,7 +126,8 @@ class Actor:
         self.durable_seq += len(pending.lines)
         if pending.lines:
             self._pace.tail_bytes += len(pending.entry.row.public)
-        self._intentions.durable(pending)
+        if pending.attached is not None:
+            self._intentions.durable(pending.attached.intentions)
         if pending.snapshot is not None:
             self._around.save_snapshot(self.id, self.epoch, pending.snapshot)
 
@@ -138,12 +136,11 @@ class Actor:
 
         True if the actor shall leave memory once nothing is in flight.
         """
-        messages, now_s = self._mailbox.messages, trio_clock()
+        messages, now = self._mailbox.messages, self._now_s()
         self._pending, self._now_ms = None, self._around.clock.now_ms()
-        now = now_s()
         turn_ends_at = now + TURN_S
         leave = False
-        while messages and now <= turn_ends_at and not leave:
+        while messages and not leave:
             message = messages.popleft()
             command = type(message.command)
             if command is Passivate:
@@ -154,21 +151,22 @@ class Actor:
                 message.reply(Refused("deadline_exceeded"))
             else:
                 self._handle(message)
-            now = now_s()
+            if messages and (now := self._now_s()) > turn_ends_at:
+                break
         if self._pending is not None:
             self._end_turn(self._pending)
-        if leave:
-            self._deadline_ms = self._referee.deadline()
-        else:
+        if not leave:
             self._set_alarm()
         return leave
 
     def _end_turn(self, pending: Pending) -> None:
         """Once, for all that was decided."""
-        self._intentions.add_new_to(pending)
+        if len(pending.lines) > pending.counted:  # otherwise the state, and what it wants, are what they were
+            self._deadline_ms = self._referee.deadline()
+            self._intentions.add_new_to(pending)
+            self._around.committer.count(pending)
         if self._pace.due(self.seq):
             pending.snapshot = self.snapshot()
-        self._around.committer.count(pending)
 
     # -- commands -------------------------------------------------------------------------------------------------
 
@@ -193,7 +191,7 @@ class Actor:
         known_seq = self._outcomes.find(identity)
         if known_seq is not None:
             return Accepted(known_seq)
-        accepted = self._decide(message.command, pending)
+        accepted = self._referee.rule(message.command, self._now_ms, pending)
         if accepted.event is not None:
             self._outcomes.record(identity, accepted.seq)
             pending.add_outcome(identity, accepted.seq, accepted.event)
@@ -204,16 +202,10 @@ class Actor:
             return Shown(self.seq, self._view(command.kind))
         if isinstance(command, Inspect):
             return Shown(self.seq, self._inspect())
-        accepted = self._decide(command, pending)
+        accepted = self._referee.rule(command, self._now_ms, pending)
         if isinstance(command, IntentionSettled):
             self._intentions.settled(command.intention_id)
         return accepted
-
-    def _decide(self, command: Any, pending: Pending) -> Accepted:
-        """The answer names the first event of the command."""
-        seq, before = self.seq, len(pending.lines)
-        self.seq = self._referee.rule(command, seq, self._now_ms, pending)
-        return Accepted(seq) if self.seq == seq else Accepted(seq + 1, pending.lines[before])
 
     def _view(self, kind: str | None) -> Any:
         if not self._machine.born or kind not in (None, self.kind):
@@ -246,7 +238,6 @@ class Actor:
         return min(deadline_ms, retry_at_ms)
 
     def _set_alarm(self) -> None:
-        self._deadline_ms = self._referee.deadline()
         at_ms = self.wake_at_ms()
         if at_ms == self._alarm_ms:
             return

@@ -215,7 +215,12 @@ class Catalog:
         """Restore the actor and let it work; True if it shall live again, because somebody waits for it."""
         crashed = False
         try:
-            await self._live(cell, await self._activate(cell))
+            actor = await self._activate(cell)
+            try:
+                willing = await actor.live()
+            except (JournalError, Refused) as error:  # from the rules, who have no say any more
+                raise StateBroken from error
+            await self._after_life(cell, actor, willing=willing)
         except ActorNotFound:
             if _birth(cell) is None:  # otherwise its creation came in meanwhile
                 raise
@@ -229,11 +234,7 @@ class Catalog:
             await self._leave(cell)
         return crashed or bool(cell.mailbox.messages)
 
-    async def _live(self, cell: Cell, actor: Actor) -> None:
-        try:
-            willing = await actor.live()
-        except (JournalError, Refused) as error:  # from the rules, who have no say any more
-            raise StateBroken from error
+    async def _after_life(self, cell: Cell, actor: Actor, *, willing: bool) -> None:
         cell.actor = None
         if willing:
             await self._passivate(actor)

@@ -16,6 +16,7 @@ fences the lost statement or sees what it did.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 import structlog
 import trio
@@ -26,11 +27,14 @@ from gameserver.actors.pending import Pending, Writer
 from gameserver.actors.ports import Audience, Journal
 from gameserver.config import JournalSettings, PostgresSettings
 from gameserver.errors import CommitRejected, OutcomeUnknown, Refused, StorageUnavailable
-from gameserver.turns import in_turns
+from gameserver.turns import in_turns, strides
 
 log = structlog.get_logger()
 
 RETRY_PAUSE_S = 0.05
+
+TAKEN_AT_ONCE: Final = 16
+"""Pendings that one step of taking goes over."""
 
 
 @define
@@ -135,20 +139,21 @@ class Committer:
     def _take(self) -> Iterator[None]:
         """The oldest pendings, as many as one commit may carry, and one of each actor."""
         room = self._limits.batch_limit
-        for actor in list(self._gathering):
-            if room <= 0:
-                break
-            pending = self._gathering.pop(actor, None)
-            if pending is None:  # it was dropped while we paused
-                continue
-            self._on_the_way[actor] = pending
-            room -= len(pending.lines)
-            try:
-                if pending.lines:
-                    pending.make_entry()
-            except Exception:  # a bug of ours, and the other actors go on
-                log.exception("commit.no_entry", actor=actor.id)
-                yield from self._lose([pending], "internal")
+        for some in strides(list(self._gathering), TAKEN_AT_ONCE):
+            for actor in some:
+                if room <= 0:
+                    return
+                pending = self._gathering.pop(actor, None)
+                if pending is None:  # it was dropped while we paused
+                    continue
+                self._on_the_way[actor] = pending
+                room -= len(pending.lines)
+                try:
+                    if pending.lines:
+                        pending.make_entry()
+                except Exception:  # a bug of ours, and the other actors go on
+                    log.exception("commit.no_entry", actor=actor.id)
+                    yield from self._lose([pending], "internal")
             yield
 
     async def _append(self, batch: Sequence[Pending]) -> None:

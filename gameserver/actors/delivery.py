@@ -17,7 +17,7 @@ import trio
 from gameserver.actors.pending import Pending, Writer
 from gameserver.actors.ports import Audience, Committed
 from gameserver.errors import Refused
-from gameserver.turns import at_once, in_turns
+from gameserver.turns import Walk, at_once, in_turns
 
 log = structlog.get_logger()
 
@@ -74,7 +74,7 @@ class Delivery:
         while True:
             await self._deliver.wait()
             self._deliver = trio.Event()
-            has_news = any(pending.outbox for pending in self._landed.values())
+            has_news = any(pending.attached and pending.attached.outbox for pending in self._landed.values())
             self._audience.begin()
             try:
                 await in_turns(self._deliveries())
@@ -87,20 +87,20 @@ class Delivery:
 
     def _deliveries(self) -> Iterator[None]:
         for pending in list(self._landed.values()):
+            while not pending.answer_some():
+                yield
             try:
-                yield from self._delivery(pending)
+                yield from self._pass_on(pending)
             except Exception:  # one actor's audience must not take down the commits of all others
                 log.exception("commit.delivery_failed", actor=pending.actor.id)
             del self._landed[pending.actor]
+            yield
         yield from self._audience.flush()
 
-    def _delivery(self, pending: Pending) -> Iterator[None]:
-        while pending.replies:
-            pending.answer_some()
-            yield
+    def _pass_on(self, pending: Pending) -> Walk:
+        """To its actor and the audience, after all who waited for it."""
         pending.actor.on_committed(pending)
-        if pending.lines:
-            yield from self._audience.committed(pending.committed())
+        return self._audience.committed(pending.committed()) if pending.lines else ()
 
     async def _keep_refusing(self) -> None:
         """Beside the deliveries: neither waits for the other."""
@@ -111,9 +111,6 @@ class Delivery:
 
     def _refusals(self) -> Iterator[None]:
         while self._dropped:
-            pending = self._dropped[0]
-            if pending.replies:
-                pending.answer_some()
-                yield
-            else:
+            if self._dropped[0].answer_some():
                 self._dropped.popleft()
+            yield

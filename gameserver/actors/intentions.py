@@ -4,7 +4,7 @@ The intentions themselves stand in the actor's state; here is when each was sent
 as a command to itself.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import trio
@@ -46,10 +46,10 @@ class Intentions:
             if intention.id not in self._sent_at_ms:
                 self._sent_at_ms[intention.id] = self._now_ms()
                 self._not_durable.add(intention.id)
-                pending.intentions.append(intention)
+                pending.attach().intentions.append(intention)
 
-    def durable(self, pending: Pending) -> None:
-        for intention in pending.intentions:
+    def durable(self, intentions: Sequence[Intention]) -> None:
+        for intention in intentions:
             self._not_durable.discard(intention.id)
             self._send(intention)
 

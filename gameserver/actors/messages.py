@@ -10,7 +10,7 @@ from gameserver.actors.ports import Answer, Reply
 from gameserver.ids import Identity
 
 
-class Play(Struct, frozen=True, array_like=True, tag=True):
+class Play(Struct, frozen=True, array_like=True, tag=True, gc=False):
     """A command of the battle's mode, by its name on the wire. The payload stays bytes until its owner, who knows the
     mode, structures it; `player_id` is the proven identity of the sender."""
 

@@ -21,9 +21,9 @@ from gameserver.ids import CommandId, IdempotencyKey, Identity
 
 @define
 class Instance:
-    highest: int = -1
-    window: deque[tuple[int, int]] = Factory(deque)
+    window: deque[tuple[int, int]]
     """The last (number, seq) pairs, rising."""
+    highest: int = -1
 
 
 @define
@@ -79,12 +79,10 @@ class Outcomes:
             player = self._players[identity.player] = Player()
         instance = player.instances.get(identity.instance)
         if instance is None:
-            instance = player.instances[identity.instance] = Instance()
+            instance = player.instances[identity.instance] = Instance(deque(maxlen=self._limits.window))
             self._forget_instances(player)
         instance.highest = identity.number
         instance.window.append((identity.number, seq))
-        if len(instance.window) > self._limits.window:
-            instance.window.popleft()
 
     def _forget_instances(self, player: Player) -> None:
         while len(player.instances) > self._limits.instances_per_player:
@@ -112,13 +110,11 @@ class Outcomes:
         return {"players": players, "keys": [[*name, *known] for name, known in self._keys.items()]}
 
     def restore(self, data: Mapping[str, Any]) -> None:
+        size = self._limits.window
         self._players = {
             name: Player(
                 forgotten,
-                {
-                    n: Instance(highest, deque((number, seq) for number, seq in window))
-                    for n, highest, window in instances
-                },
+                {n: Instance(deque(map(tuple, window), size), highest) for n, highest, window in instances},
             )
             for name, forgotten, *instances in data["players"]
         }

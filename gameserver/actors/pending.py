@@ -1,6 +1,6 @@
 """What one actor has decided and is not durable yet: events to be written, and everybody who waits for that."""
 
-from collections import deque
+from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 import structlog
@@ -23,7 +23,6 @@ from gameserver.codec import encode
 from gameserver.game.battle import MILESTONES
 from gameserver.game.machine import Intention
 from gameserver.ids import IdempotencyKey, Identity
-from gameserver.protocol.events import Line
 
 log = structlog.get_logger()
 
@@ -35,13 +34,11 @@ class Writer(Protocol):
 
     id: str
     epoch: int
-    seq: int
+    kind: str
+    rules_version: int
 
     @property
-    def kind(self) -> str: ...
-
-    @property
-    def rules_version(self) -> int: ...
+    def seq(self) -> int: ...
 
     def wake_at_ms(self) -> int | None: ...
 
@@ -50,38 +47,15 @@ class Writer(Protocol):
     def on_committed(self, pending: "Pending") -> None: ...
 
 
-class Pending(Struct, eq=False):
-    """Grows turn by turn until the committer takes it; then it lands, or is dropped, as a whole.
+class Attached(Struct, eq=False):
+    """What hangs on events besides their lines."""
 
-    Without events it only waits for those of its actor that are on their way, and is answered after them.
-    """
-
-    actor: Writer
-    first_seq: int
-    lines: list[bytes] = field(default_factory=list)
-    milestones: list[tuple[int, Any]] = field(default_factory=list)
     private: list[bytes] = field(default_factory=list)
-    outcomes: list[list[str | int]] = field(default_factory=list)
+    milestones: list[tuple[int, Any]] = field(default_factory=list)
     projections: dict[tuple[str, ...], Projection] = field(default_factory=dict)
     outbox: list[OutboxRow] = field(default_factory=list)
     keys: list[KeyRow] = field(default_factory=list)
     intentions: list[Intention] = field(default_factory=list)
-    replies: deque[tuple[Reply, Answer]] = field(default_factory=deque)
-    snapshot: Snapshot | None = None
-    counted: int = 0
-    """Of its events, those that the committer counts among the waiting."""
-    _entry: Entry | None = None
-
-    def add_line(self, line: Line) -> None:
-        public, private = line
-        self.lines.append(public)
-        if private:
-            self.private.append(private)
-
-    def add_outcome(self, identity: Identity, seq: int, line: bytes) -> None:
-        self.outcomes.append(row_of(identity, seq))
-        if isinstance(identity, IdempotencyKey):
-            self.keys.append(KeyRow(identity.player, identity.key, identity.request_hash, seq, line))
 
     def add_rows(self, seq: int, event: Any, state: Any) -> None:
         """What follows from an event that is more than play, given the state right after it."""
@@ -93,6 +67,42 @@ class Pending(Struct, eq=False):
             else:
                 self.projections[row.table, *row.key] = row
 
+    def rows(self) -> tuple[Sequence[Projection], Sequence[OutboxRow], Sequence[KeyRow]]:
+        """As an entry has them."""
+        return tuple(self.projections.values()), self.outbox, self.keys
+
+
+class Pending(Struct, eq=False):
+    """Grows turn by turn until the committer takes it; then it lands, or is dropped, as a whole.
+
+    Without events it only waits for those of its actor that are on their way, and is answered after them. There is one
+    per actor and commit, so it is small: what most events of play do not have is `attached` with the first that has.
+    """
+
+    actor: Writer
+    first_seq: int
+    lines: list[bytes] = field(default_factory=list)
+    outcomes: list[list[str | int]] = field(default_factory=list)
+    replies: list[tuple[Reply, Answer]] = field(default_factory=list)
+    attached: Attached | None = None
+    snapshot: Snapshot | None = None
+    counted: int = 0
+    """Of its events, those that the committer counts among the waiting."""
+    _told: int = 0
+    """Of its replies, those that have been called."""
+    _entry: Entry | None = None
+
+    def attach(self) -> Attached:
+        """To be added to."""
+        if self.attached is None:
+            self.attached = Attached()
+        return self.attached
+
+    def add_outcome(self, identity: Identity, seq: int, line: bytes) -> None:
+        self.outcomes.append(row_of(identity, seq))
+        if isinstance(identity, IdempotencyKey):
+            self.attach().keys.append(KeyRow(identity.player, identity.key, identity.request_hash, seq, line))
+
     @property
     def entry(self) -> Entry:
         assert self._entry is not None, "the pending has not been taken"
@@ -100,36 +110,34 @@ class Pending(Struct, eq=False):
 
     def make_entry(self) -> None:
         """Once, in the step that takes the pending: the actor goes on, and its next timer may be another one then."""
+        actor, lines, attached = self.actor, self.lines, self.attached
         row = JournalRow(
             first_seq=self.first_seq,
-            seq=self.first_seq + len(self.lines) - 1,
-            rules_version=self.actor.rules_version,
+            seq=self.first_seq + len(lines) - 1,
+            rules_version=actor.rules_version,
             outcomes=encode(self.outcomes) if self.outcomes else b"",
-            public=b"\n".join(self.lines),
-            private=b"[" + b",".join(self.private) + b"]" if self.private else b"",
+            public=b"\n".join(lines),
+            private=b"[" + b",".join(attached.private) + b"]" if attached and attached.private else b"",
         )
-        self._entry = Entry(
-            actor_id=self.actor.id,
-            epoch=self.actor.epoch,
-            row=row,
-            wake_at_ms=self.actor.wake_at_ms(),
-            projections=tuple(self.projections.values()),
-            outbox=tuple(self.outbox),
-            keys=tuple(self.keys),
-        )
+        rows = () if attached is None else attached.rows()
+        self._entry = Entry(actor.id, actor.epoch, row, actor.wake_at_ms(), *rows)
 
     def committed(self) -> Committed:
-        return Committed(self.actor.id, self.actor.kind, self.actor.epoch, self.first_seq, self.lines, self.milestones)
+        milestones = self.attached.milestones if self.attached else ()
+        return Committed(self.actor.id, self.actor.kind, self.actor.epoch, self.first_seq, self.lines, milestones)
 
     def refuse(self, error: Exception) -> None:
         """Everybody who waits shall get this error instead: nothing of this is known to have happened."""
-        self.replies = deque((reply, error) for reply, _ in self.replies)
+        self.replies = [(reply, error) for reply, _ in self.replies[self._told :]]
+        self._told = 0
 
-    def answer_some(self) -> None:
-        """Those who have waited longest, and wait no more."""
-        for _ in range(min(len(self.replies), ANSWERED_AT_ONCE)):
-            reply, answer = self.replies.popleft()
+    def answer_some(self) -> bool:
+        """Those who have waited longest, and wait no more; gives whether that was the last of them."""
+        some = self.replies[self._told : self._told + ANSWERED_AT_ONCE]
+        self._told += len(some)
+        for reply, answer in some:
             try:
                 reply(answer)
             except Exception:  # it must not raise; if it does, the others still get their replies
                 log.exception("reply.failed", actor=self.actor.id)
+        return self._told == len(self.replies)

@@ -32,7 +32,7 @@ class Snapshot:
     state: bytes
 
 
-class JournalRow(Struct, frozen=True):
+class JournalRow(Struct, frozen=True, gc=False):
     """What one commit wrote for one actor: the events `first_seq` to `seq`.
 
     `public` holds an event per line, as clients get it; `private` and `outcomes` are JSON arrays, empty bytes if
@@ -87,7 +87,7 @@ class KeyRow:
     answer: bytes
 
 
-class Entry(Struct, frozen=True):
+class Entry(Struct, frozen=True, gc=False):
     """What one commit shall write for one actor; it lands as a whole or not at all.
 
     It lands only if the actor's row still has this `epoch` and its `last_seq` is still `row.first_seq - 1`.
@@ -220,7 +220,7 @@ class Audience(Protocol):
         ...
 
 
-class Accepted(Struct, frozen=True, array_like=True, tag=True):
+class Accepted(Struct, frozen=True, array_like=True, tag=True, gc=False):
     """The command has taken effect, at `seq`; `event` is the public event, if it is still at hand."""
 
     seq: int

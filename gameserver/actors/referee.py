@@ -13,6 +13,7 @@ import structlog
 from gameserver.actors.kinds import Kind
 from gameserver.actors.messages import Play
 from gameserver.actors.pending import Pending
+from gameserver.actors.ports import Accepted
 from gameserver.actors.projections import PROJECTIONS
 from gameserver.actors.time_limit import RulesTooSlow, time_limit
 from gameserver.errors import Refused
@@ -28,24 +29,24 @@ class StateBroken(Exception):
 
 
 class Referee:
-    """Belongs to the thread that made it. `at_ms` is the time of the last event."""
+    """Belongs to the thread that made it. `seq` and `at_ms` are those of the last event."""
 
-    __slots__ = ("_actor_id", "_decided", "_dice", "_kind", "_limited", "_machine", "at_ms")
+    __slots__ = ("_actor_id", "_decided", "_dice", "_kind", "_limited", "_machine", "at_ms", "seq")
 
-    def __init__(self, actor_id: str, kind: Kind, machine: Machine, dice: Dice, at_ms: int) -> None:
+    def __init__(self, actor_id: str, kind: Kind, machine: Machine, dice: Dice, seq: int, at_ms: int) -> None:
         self._actor_id, self._kind, self._machine, self._dice = actor_id, kind, machine, dice
         self._limited = time_limit().call
         self._decided = False
-        self.at_ms = at_ms
+        self.seq, self.at_ms = seq, at_ms
 
-    def rule(self, command: Any, seq: int, now_ms: int, pending: Pending) -> int:
-        """Put all that a command causes after `seq` into the state and into `pending`, and give the last event's seq.
+    def rule(self, command: Any, now_ms: int, pending: Pending) -> Accepted:
+        """Put all that a command causes into the state and into `pending`; the answer names the first event of it.
 
         Raises Refused: nothing has changed. Raises whatever else: the state is broken, and so is `pending`.
         """
         self._decided = False
         try:
-            return self._limited(self._rule, command, seq, now_ms, pending)
+            return self._limited(self._rule, command, now_ms, pending)
         except Refused as refused:
             if self._decided:  # it would pass for a refusal that has changed nothing
                 raise StateBroken from refused
@@ -67,28 +68,30 @@ class Referee:
         """Raises RulesTooSlow, or whatever the rules do; the state is broken then."""
         return self._limited(self._machine.deadline)
 
-    def _rule(self, command: Any, seq: int, now_ms: int, pending: Pending) -> int:
-        machine = self._machine
+    def _rule(self, command: Any, now_ms: int, pending: Pending) -> Accepted:
+        machine, lines, before, already = self._machine, pending.lines, self.seq, len(pending.lines)
         if type(command) is Play:
             command = self._kind.commands.decode(command.name, command.payload, command.player_id)
         now_ms = max(now_ms, self.at_ms)
-        ruling = self._written(machine.decide(command, now_ms, self._dice.moved_to(seq + 1)), seq)
+        ruling = self._written(machine.decide(command, now_ms, self._dice.moved_to(before + 1)))
         self._decided = True
         while ruling:
-            for event, line in ruling:
-                seq += 1
+            for event, (public, private) in ruling:
+                self.seq += 1
                 machine.apply(event)
                 self.at_ms = max(self.at_ms, event.at)
-                pending.add_line(line)
+                lines.append(public)
+                if private:
+                    pending.attach().private.append(private)
                 if type(event) in PROJECTIONS:
-                    pending.add_rows(seq, event, machine.state())
+                    pending.attach().add_rows(self.seq, event, machine.state())
             following = machine.follow_up(now_ms)
-            ruling = self._written(following, seq) if following else []
-        return seq
+            ruling = self._written(following) if following else []
+        return Accepted(before) if self.seq == before else Accepted(before + 1, lines[already])
 
-    def _written(self, events: Iterable[Any], seq: int) -> list[tuple[Any, Line]]:
-        """Events, each with its bytes; `seq` is that of the last event before."""
-        encode, actor_id, ruling = self._kind.events.encode, self._actor_id, []
+    def _written(self, events: Iterable[Any]) -> list[tuple[Any, Line]]:
+        """Events that follow the last one, each with its bytes."""
+        encode, actor_id, seq, ruling = self._kind.events.encode, self._actor_id, self.seq, []
         for event in events:
             seq += 1
             ruling.append((event, encode(actor_id, seq, event)))

@@ -72,7 +72,8 @@ class Requests:
         self._name, self._links, self._owners, self._clock = name, links, owners, clock
         self._settings, self._now_s = settings, trio_clock()
         self._asked: dict[int, _Asked] = {}
-        self._ways: dict[_Sequence, _Way] = {}
+        self.ways: dict[_Sequence, _Way] = {}
+        """Empty if nothing is unanswered."""
         # An answer to an earlier process of this name must not pass for one to this process.
         self._number = clock.now_ms() << 10
         self._lost_up_to = NOBODY_WAITS
@@ -105,8 +106,8 @@ class Requests:
 
     def asking(self, message: Message) -> str | None:
         """The node that has not answered yet what came before this message, and in order."""
-        sequence = _sequence(message) if self._ways else None
-        way = None if sequence is None else self._ways.get(sequence)
+        sequence = _sequence(message) if self.ways else None
+        way = None if sequence is None else self.ways.get(sequence)
         if way is None or way.since + ORDER_KEPT_S < self._now_s():
             return None
         return way.node
@@ -115,9 +116,9 @@ class Requests:
         sequence = _sequence(message)
         if sequence is None:
             return None
-        way = self._ways.get(sequence)
+        way = self.ways.get(sequence)
         if way is None or way.node != node:
-            way = self._ways[sequence] = _Way(sequence, node, now)
+            way = self.ways[sequence] = _Way(sequence, node, now)
         way.unanswered += 1
         return way
 
@@ -174,8 +175,8 @@ class Requests:
         return asked
 
     def _end(self, way: _Way) -> None:
-        if self._ways.get(way.sequence) is way:
-            del self._ways[way.sequence]
+        if self.ways.get(way.sequence) is way:
+            del self.ways[way.sequence]
 
     # -- what is never answered -----------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ The attacking group intends a battle; `CreateBattle` makes it, with the initiato
 it, and both learn of its end, by intentions that stay in the state until the group has answered.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Final, Literal, cast
 
 from attrs import define, field, frozen
@@ -115,10 +115,12 @@ class Battle:
 
     def decide(self, command: Any, now: int, dice: Dice) -> Sequence[Any]:
         if type(command) in self._mode_commands:  # by far the most of them
-            self._require_running()
-            if command.player_id not in self._state.seats:
+            state = self._state
+            if state.phase != "running":
+                self._require_running()
+            if command.player_id not in state.seats:
                 raise Refused("not_joined")
-            return self._rules.decide(self._state.play, command, now, dice)
+            return self._rules.decide(state.play, command, now, dice)
         if isinstance(command, TimeUp):
             return self._time_up(command, now, dice)
         decide = _DECIDE.get(type(command))
@@ -254,6 +256,9 @@ class Battle:
         return self._rules.deadline(self._state.play) if self._state.phase == "running" else None
 
     def intentions(self) -> Iterable[Intention]:
+        return self._intentions() if self._state.unsettled else ()
+
+    def _intentions(self) -> Iterator[Intention]:
         for intention_id in self._state.unsettled:
             what, group = intention_id.split(":")
             if what == "close" and f"open:{group}" in self._state.unsettled:

@@ -62,7 +62,7 @@ class FrameWriter:
 
     # -- for the session ------------------------------------------------------------------------------------------
 
-    def send(self, frames: bytes) -> None:
+    def send(self, frames: bytes | bytearray) -> None:
         if self.closing:
             return
         if self._backlog is not None:
@@ -135,7 +135,7 @@ class FrameWriter:
             self.edge.counters.bytes_buffered -= len(self._backlog)
             self._backlog = None
 
-    def _keep_rest(self, frames: bytes, sent: int) -> None:
+    def _keep_rest(self, frames: bytes | bytearray, sent: int) -> None:
         if len(frames) - sent <= self.edge.settings.outgoing_limit_bytes:
             self._keep(frames[sent:])
         elif sent:
@@ -144,7 +144,7 @@ class FrameWriter:
         else:
             self.too_slow()
 
-    def _keep(self, data: bytes) -> None:
+    def _keep(self, data: bytes | bytearray) -> None:
         self.edge.counters.bytes_buffered += len(data)
         if self._backlog is None:
             self._backlog = bytearray(data)

@@ -29,7 +29,7 @@ RECEIVE_BYTES: Final = 4_096
 """Dozens of commands; who fills it with the dearest frames there are takes no more than a few milliseconds at once."""
 
 READ: Final = select.EPOLLIN | select.EPOLLRDHUP
-READ_AND_WRITE: Final = READ | select.EPOLLOUT
+WRITE: Final = select.EPOLLOUT
 
 log = structlog.get_logger()
 
@@ -80,9 +80,9 @@ class HubConnection(Liveness):
     def ready(self, events: int) -> None:
         """Never raises: whatever goes wrong ends this connection and no other."""
         try:
-            if events & select.EPOLLOUT:
+            if events & WRITE:
                 self._flush()
-            if events & ~select.EPOLLOUT and not self.gone:
+            if events != WRITE and not self.gone:
                 self._receive()
         except Exception:
             log.exception("websocket.connection_failed")
@@ -177,7 +177,7 @@ class HubConnection(Liveness):
     # -- how it writes (see frame_writer.py) --------------------------------------------------------------------------
 
     def on_backlog(self) -> None:
-        self._carrier.watch(self, READ_AND_WRITE)
+        self._carrier.watch(self, READ | WRITE)
         self._set_alarm()
 
     def on_last_word(self) -> None:

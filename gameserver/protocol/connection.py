@@ -8,7 +8,7 @@ from gameserver.protocol.close_codes import CloseCode
 class Connection(Protocol):
     """What a transport offers. Neither method blocks or raises, also on a connection that is closed or broken."""
 
-    def send(self, frames: bytes) -> None:
+    def send(self, frames: bytes | bytearray) -> None:
         """Hand over whole WebSocket frames, already encoded (see protocol/frames.py), to be sent in order.
 
         What the kernel does not take at once is buffered. Over the bound, or when nothing of it could be sent for too

@@ -4,6 +4,7 @@ This is the hot path of every message, so it uses msgspec's typed decoder; a tes
 """
 
 import re
+from collections.abc import Container
 from typing import Annotated, Final
 
 import msgspec
@@ -34,6 +35,8 @@ class _Numbered(msgspec.Struct):
     id: int
 
 
+NUL: Final = 0
+BACKSLASH: Final = 0x5C
 _ESCAPED_NUL: Final = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 """An escape is one after an even number of backslashes."""
 
@@ -45,7 +48,7 @@ _numbered = msgspec.json.Decoder(_Numbered).decode
 
 def decode_envelope(data: bytes) -> Envelope:
     """Raises Refused: not_json, invalid_message, nul_in_text."""
-    if b"\0" in data or (b"\\" in data and _ESCAPED_NUL.search(data)):
+    if NUL in data or (BACKSLASH in data and _ESCAPED_NUL.search(data)):
         raise Refused("nul_in_text")
     try:
         return _envelope(data)
@@ -63,13 +66,16 @@ def number_of(data: bytes) -> int | None:
         return None
 
 
-def battle_of(payload: msgspec.Raw) -> str:
-    """The battle that a payload names. Raises Refused: invalid_message, not_uuid."""
+def battle_of(payload: msgspec.Raw, known: Container[str] = ()) -> str:
+    """The battle that a payload names; an ID that is `known` is not looked at closer.
+
+    Raises Refused: invalid_message, not_uuid.
+    """
     try:
         battle_id = _routed(payload).battle_id
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Refused("invalid_message", f"payload: {error}") from error
-    if not is_uuid(battle_id):
+    if battle_id not in known and not is_uuid(battle_id):
         raise Refused("not_uuid", "payload.battleId is no UUID")
     return battle_id
 

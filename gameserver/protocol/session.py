@@ -22,6 +22,8 @@ from gameserver.protocol.envelope import Envelope, battle_of, decode_envelope, n
 from gameserver.protocol.frames import text_frame
 
 WRITES_AT_ONCE: Final = 16
+COPIED_BYTES: Final = 16_384
+"""What is queued is mostly one thing, or an answer and some events: up to this size it is put together by copying."""
 
 Change = Literal["join", "begin", "finish"]
 """What changes a battle's course: these commands need facts about the player first."""
@@ -87,13 +89,14 @@ class Outgoing:
         return self._flush()
 
     def _flush(self) -> Iterator[None]:
+        touched = self._touched
         try:
-            while self._touched and not self._held:
-                for _ in range(min(WRITES_AT_ONCE, len(self._touched))):
-                    self._touched.popleft().flush()
+            while touched and not self._held:
+                for _ in range(min(WRITES_AT_ONCE, len(touched))):
+                    touched.popleft().flush()
                 yield
         finally:
-            if self._touched and not self._held:
+            if touched and not self._held:
                 self._wake()
 
 
@@ -108,7 +111,7 @@ class Session:
         "_in_flight",
         "_limits",
         "_outgoing",
-        "_queue",
+        "_queued",
         "closed",
         "congested",
         "identified",
@@ -125,7 +128,7 @@ class Session:
     ) -> None:
         self.identified = identified
         self._connection, self._gateway, self._outgoing, self._limits = connection, gateway, outgoing, limits
-        self._queue: list[bytes] = []
+        self._queued: bytes | bytearray = b""
         self._in_flight = 0
         self.closed = False
         self.congested = False
@@ -183,7 +186,8 @@ class Session:
         elif event in _CHANGES:
             self._gateway.change(self, number, battle_of(envelope.payload), _CHANGES[event])
         else:
-            self._gateway.play(self, number, battle_of(envelope.payload), event, bytes(envelope.payload))
+            battle_id = battle_of(envelope.payload, known=self.watching)
+            self._gateway.play(self, number, battle_id, event, bytes(envelope.payload))
 
     def _allowed(self, data: bytes) -> bool:
         """A token bucket in thousandths of a message; one who goes on in spite of refusals is disconnected."""
@@ -241,14 +245,16 @@ class Session:
 
     def queue(self, frames: bytes) -> None:
         """To be sent with the next flush, after all that was queued before."""
-        if not self._queue:
+        if not self._queued:
             self._outgoing.touch(self)
-        self._queue.append(frames)
+        elif len(self._queued) > COPIED_BYTES and type(self._queued) is bytes:
+            self._queued = bytearray(self._queued)  # to which more can be added in its place
+        self._queued += frames
 
     def flush(self) -> None:
-        if self._queue:
-            queue, self._queue = self._queue, []
-            self._connection.send(queue[0] if len(queue) == 1 else b"".join(queue))
+        if self._queued:
+            queued, self._queued = self._queued, b""
+            self._connection.send(queued)
 
     def close(self, code: CloseCode) -> None:
         """What is queued goes out first."""

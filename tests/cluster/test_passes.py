@@ -7,7 +7,7 @@ import pytest
 from gameserver.cluster import watches
 from gameserver.cluster.items import Events
 from gameserver.protocol.frames import text_frames
-from gameserver.protocol.session import WRITES_AT_ONCE
+from gameserver.protocol.session import COPIED_BYTES, WRITES_AT_ONCE
 from gameserver.turns import at_once
 from tests.cluster.stage import staged
 
@@ -170,3 +170,15 @@ async def test_a_flush_under_way_makes_way_for_a_commit_that_is_handed_over(auto
         assert sends(clients) == greetings + WRITES_AT_ONCE
         at_once(stage.watches.flush())
         assert [client.seqs(B) for client in clients] == [[1, 2]] * 100
+
+
+async def test_however_much_is_queued_for_a_client_leaves_in_one_piece_and_in_order(autojump_clock):
+    number = COPIED_BYTES // 20  # frames that are larger than that, each
+    async with watched(2) as (stage, clients):
+        greetings = sends(clients)
+        stage.watches.begin()
+        for seq in range(1, number + 1):
+            at_once(stage.watches.pass_on(events(seq, seq)))
+        at_once(stage.watches.flush())
+        assert sends(clients) == greetings + 2
+        assert [client.seqs(B) for client in clients] == [list(range(1, number + 1))] * 2

@@ -281,7 +281,7 @@ async def test_what_a_client_sends_goes_the_same_way_until_it_is_answered_but_no
             assert a.cluster.requests.asking(message) is None
         await trio.sleep(1)
         assert a.cluster.requests.asking(message) is None
-        assert not a.cluster.requests._ways
+        assert not a.cluster.requests.ways
 
 
 async def test_who_waits_for_no_answer_sleeps(autojump_clock, monkeypatch):
