@@ -2,7 +2,8 @@
 # Python modules are called with -m: console scripts carry the path of .venv in their first line, which breaks when
 # that path is long or has spaces.
 
-PYTHON ?= python3
+# Which Python makes .venv; if none is named, .ci/fastest-python chooses.
+PYTHON ?=
 ARGS ?=
 PY := .venv/bin/python
 STAMP := .venv/.installed
