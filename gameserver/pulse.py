@@ -11,6 +11,7 @@ from typing import Final
 
 import trio
 
+from gameserver.beats import beat_after
 from gameserver.config import NodeSettings
 
 INTERVAL_S: Final = 0.1
@@ -26,7 +27,7 @@ class Pulse:
 
     async def run(self) -> None:
         while True:
-            due = trio.current_time() + INTERVAL_S
+            due = beat_after(trio.current_time(), INTERVAL_S)
             await trio.sleep_until(due)
             self._note((trio.current_time() - due) * 1_000)
             self._sign()

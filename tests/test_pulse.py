@@ -38,6 +38,7 @@ async def test_a_loop_with_nothing_to_do_is_never_late(autojump_clock, nursery):
 async def test_what_holds_the_loop_up_is_seen_for_ten_seconds(autojump_clock, nursery):
     pulse = await beating(nursery)
     await trio.sleep(1)
+    await trio.testing.wait_all_tasks_blocked()
     await hold_up(0.25)
     assert pulse.lag_max_ms == pytest.approx(250)
     await trio.sleep(5)

@@ -7,6 +7,7 @@ import trio
 from gameserver.actors.cell import Cell
 from gameserver.actors.messages import Passivate, internal
 from gameserver.actors.ports import Clock
+from gameserver.beats import next_beat
 from gameserver.config import ActorSettings
 from gameserver.turns import in_turns
 
@@ -19,7 +20,7 @@ class Sweeper:
 
     async def run(self) -> None:
         while True:
-            await trio.sleep(self._limits.sweep_interval_ms / 1000)
+            await next_beat(self._limits.sweep_interval_ms / 1000)
             await in_turns(self._passivate_idle())
 
     def _passivate_idle(self) -> Iterator[None]:

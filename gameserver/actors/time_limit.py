@@ -1,6 +1,6 @@
 """How long rules may think: a mode that loops for ever harms its own command or battle, and not node after node.
 
-Whatever a mode wrote is called through a `TimeLimit`. A watchdog thread looks at it ten times within the limit; when
+Whatever a mode wrote is called through a `TimeLimit`. A watchdog thread looks at it five times within the limit; when
 it sees one and the same call all that time, it sends the main thread a signal, whose handler raises `RulesOverran` in
 the midst of the rules. Their caller gets a `RulesTooSlow`. For a call that keeps to the limit this costs two stores:
 no clock is read. Time in which the whole process stood still counts as one look.
@@ -27,6 +27,7 @@ Failure cases:
 import contextlib
 import signal
 import threading
+import time
 from _thread import interrupt_main
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -47,7 +48,7 @@ POKE: Final = signal.SIGURG
 TIMER: Final = signal.SIGALRM
 """From the kernel, as long as the watchdog is kept from looking."""
 
-LOOKS: Final = 10
+LOOKS: Final = 5
 
 
 class RulesOverran(BaseException):
@@ -84,7 +85,7 @@ class TimeLimit:
             self.inside = 0
 
     def look(self) -> bool:
-        """Once in a tenth of the limit: whether the call that is going on has overrun."""
+        """Once in a fifth of the limit: whether the call that is going on has overrun."""
         inside = self.inside
         self._looks = self._looks + 1 if inside == self._seen else 0
         self._seen = inside
@@ -126,10 +127,11 @@ class _Watchdog(threading.Thread):
         super().__init__(name="rules-watchdog", daemon=True)
         self._limit, self._interval_s = limit, interval_s
         self._watched_thread = threading.get_ident()
-        self._stopping = threading.Event()
+        self._stopping = False
 
     def run(self) -> None:
-        while not self._stopping.wait(self._interval_s):
+        while not self._stopping:
+            time.sleep(self._interval_s)  # half as dear as waiting for an event, and nobody is in a hurry to stop it
             self.put_off_timer()
             if self._limit.look():
                 signal.pthread_kill(self._watched_thread, POKE)
@@ -138,7 +140,7 @@ class _Watchdog(threading.Thread):
         signal.setitimer(signal.ITIMER_REAL, 2 * self._interval_s, self._interval_s)
 
     def stop(self) -> None:
-        self._stopping.set()
+        self._stopping = True
         self.join()
         signal.setitimer(signal.ITIMER_REAL, 0)
 

@@ -18,6 +18,7 @@ from gameserver.actors.cell import Cell
 from gameserver.actors.kinds import Kinds
 from gameserver.actors.messages import Send, Wake, internal
 from gameserver.actors.ports import Clock, Journal, Sleeper
+from gameserver.beats import next_beat
 from gameserver.config import ActorSettings
 from gameserver.errors import JournalError
 
@@ -48,7 +49,7 @@ class Waker:
         async with trio.open_nursery() as nursery:
             while True:
                 await self._wake_all(belongs_here, nursery)
-                await trio.sleep(self._limits.wake_interval_ms / 1000)
+                await next_beat(self._limits.wake_interval_ms / 1000)
 
     async def _wake_all(self, belongs_here: BelongsHere, nursery: trio.Nursery) -> None:
         now_ms, last = self._clock.now_ms(), None

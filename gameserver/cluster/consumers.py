@@ -20,6 +20,7 @@ import structlog
 import trio
 from attrs import define
 
+from gameserver.beats import beat_after
 from gameserver.cluster.ports import News, Outbox
 from gameserver.config import JournalSettings
 from gameserver.errors import JournalError
@@ -79,7 +80,7 @@ class Consumers:
             self._wake = trio.Event()
             if await self._pass():
                 continue
-            with trio.move_on_after(self._pause_s()):
+            with trio.move_on_at(self._next_at()):
                 await self._wake.wait()
 
     async def _pass(self) -> bool:
@@ -151,7 +152,8 @@ class Consumers:
             dropped.append(news.id)
         return dropped
 
-    def _pause_s(self) -> float:
-        """Until the next look: at the interval, or when a row is due again."""
-        interval_s, now = self._settings.outbox_interval_ms / 1_000, trio.current_time()
-        return max(0.0, min([interval_s, *(trouble.due_at - now for trouble in self._troubles.values())]))
+    def _next_at(self) -> float:
+        """When to look again: at the next beat, or when a row is due again."""
+        interval_s = self._settings.outbox_interval_ms / 1_000
+        due = (trouble.due_at for trouble in self._troubles.values())
+        return min([beat_after(trio.current_time(), interval_s), *due])

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 import structlog
-import trio
 
+from gameserver.beats import next_beat
 from gameserver.cluster.ports import Leaderboards, Standing
 from gameserver.cluster.sessions import Sessions
 from gameserver.codec import encode
@@ -27,7 +27,7 @@ class LeaderboardFeed:
         """Looks at the standings in every interval, since time alone changes them: scores slide out of the window."""
         while True:
             await self._refresh()
-            await trio.sleep(self._settings.push_interval_ms / 1000)
+            await next_beat(self._settings.push_interval_ms / 1000)
 
     async def _refresh(self) -> None:
         try:

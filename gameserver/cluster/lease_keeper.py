@@ -10,6 +10,7 @@ from collections.abc import Callable
 import structlog
 import trio
 
+from gameserver.beats import beat_after
 from gameserver.cluster.clock import CorrectedClock
 from gameserver.cluster.ports import Lease, Leases, Renewal
 from gameserver.config import NodeSettings
@@ -54,7 +55,7 @@ class LeaseKeeper:
         """Started once the first lease is held. Raises StorageUnavailable if that one cannot be had."""
         await self._register()
         task_status.started()
-        next_at = self._asked_at + self._interval_s
+        next_at = beat_after(self._asked_at, self._interval_s)
         with self._keeping:
             while True:
                 # Not beyond the lease's end: it must not go unnoticed.
@@ -67,7 +68,7 @@ class LeaseKeeper:
                         log.warning("lease.not_renewed", error=str(error))
                     self._failing = True
                 else:
-                    next_at = self._asked_at + self._interval_s  # at once, if the answer took that long
+                    next_at = beat_after(self._asked_at, self._interval_s)  # at once, if the answer took that long
                     if self._failing and self.held:
                         log.info("lease.held_again")
                     self._failing = not self.held

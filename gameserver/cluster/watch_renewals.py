@@ -14,6 +14,7 @@ import structlog
 import trio
 
 from gameserver.actors.catalog import Catalog
+from gameserver.beats import beat_after
 from gameserver.cluster.items import Activated, Events, NotHere, Watching
 from gameserver.cluster.links import Links
 from gameserver.cluster.owners import Owners
@@ -89,7 +90,7 @@ class WatchRenewals:
                 await self._wake.wait()
             self._wake = trio.Event()
             if trio.current_time() >= renew_at:
-                renew_at = trio.current_time() + self._settings.watch_renew_ms / 1000
+                renew_at = beat_after(trio.current_time(), self._settings.watch_renew_ms / 1000)
                 self._new = {}
                 await in_turns(self._renew_all())
             else:

@@ -23,6 +23,7 @@ from typing import Final, Self
 import structlog
 import trio
 
+from gameserver.beats import next_beat
 from gameserver.config import WebSocketSettings
 from gameserver.net.edge import Edge, EdgeCounters, OpenEndpoint, listen
 from gameserver.net.handshake import Admit
@@ -206,7 +207,7 @@ class Hub:
 
     async def _keep_time(self) -> None:
         while True:
-            await trio.sleep(self._edge.tick_s)
+            await next_beat(self._edge.tick_s)
             if self._deaf:
                 self._hear_again()
             await in_turns(self._look_after_all())

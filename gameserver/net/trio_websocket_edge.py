@@ -18,6 +18,7 @@ import structlog
 import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection, WebSocketRequest, wrap_server_stream
 
+from gameserver.beats import next_beat
 from gameserver.codec import encode
 from gameserver.config import WebSocketSettings
 from gameserver.errors import Refused
@@ -169,7 +170,7 @@ class _Server:
 
     async def sweep(self) -> None:
         while True:
-            await trio.sleep(self._edge.tick_s)
+            await next_beat(self._edge.tick_s)
             await in_turns(self._look_after_all())
 
     def _look_after_all(self) -> Iterator[None]:

@@ -25,6 +25,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from gameserver.beats import next_beat
 from gameserver.config import RedisSettings
 from gameserver.errors import ConfigError, GameServerError
 from gameserver.ids import new_id
@@ -90,7 +91,7 @@ class RedisStore:
             await self._probe()
             task_status.started()
             while True:
-                await trio.sleep(self._settings.probe_interval_ms / 1_000)
+                await next_beat(self._settings.probe_interval_ms / 1_000)
                 await self._probe()
         finally:
             with trio.CancelScope(shield=True):

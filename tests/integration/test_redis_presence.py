@@ -8,12 +8,14 @@ from gameserver.persistence.redis_presence import RedisPresence
 from tests.integration.redis_world import eventually, opened_store, raw
 
 TTL_MS = 900
+LONG_TTL_MS = 60_000
+"""Longer than any test: who is gone before is gone because it was said."""
 
 
 @contextlib.asynccontextmanager
-async def opened_presence(url: str, limit: int = 10_000) -> AsyncIterator[RedisPresence]:
+async def opened_presence(url: str, ttl_ms: int = TTL_MS) -> AsyncIterator[RedisPresence]:
     async with opened_store(url) as store, trio.open_nursery() as nursery:
-        presence = RedisPresence(store, "node-1", TTL_MS, limit)
+        presence = RedisPresence(store, "node-1", ttl_ms, limit=10_000)
         nursery.start_soon(presence.run)
         yield presence
         nursery.cancel_scope.cancel()
@@ -28,7 +30,7 @@ async def until_seen(url: str, player: str, *connections: str) -> None:
 
 
 async def test_connections_come_and_go(redis_url: str) -> None:
-    async with opened_presence(redis_url) as presence:
+    async with opened_presence(redis_url, LONG_TTL_MS) as presence:
         presence.connected("ann", "1")
         presence.connected("ann", "2")
         presence.connected("bob", "3")
@@ -39,6 +41,20 @@ async def test_connections_come_and_go(redis_url: str) -> None:
         await until_seen(redis_url, "ann", "2@node-1")
         await until_seen(redis_url, "bob")
         assert len(presence) == 1
+
+
+async def test_who_comes_and_who_goes_at_the_same_time_are_told_apart(redis_url: str) -> None:
+    async with opened_presence(redis_url, LONG_TTL_MS) as presence:
+        presence.connected("ann", "1")
+        presence.connected("bob", "2")
+        await until_seen(redis_url, "bob", "2@node-1")
+        presence.disconnected("ann", "1")
+        presence.connected("cid", "3")
+        presence.disconnected("bob", "2")
+        presence.connected("ann", "4")
+        await until_seen(redis_url, "ann", "4@node-1")
+        await until_seen(redis_url, "bob")
+        await until_seen(redis_url, "cid", "3@node-1")
 
 
 async def test_it_is_renewed_as_long_as_the_node_lives_and_not_longer(redis_url: str) -> None:
