@@ -296,6 +296,10 @@ async def test_refusals_of_the_other_node_say_what_those_of_this_node_say(nodes)
 async def cut_the_bus(client: Any, worlds: list[World]) -> None:
     """All subscriptions break; gives once both nodes have theirs again."""
     client.execute_command("CLIENT", "KILL", "TYPE", "pubsub")
+    await until_bus(worlds)
+
+
+async def until_bus(worlds: list[World]) -> None:
     for world in worlds:
         await eventually(lambda world=world: has_bus(world), "the bus is back")
 
@@ -320,6 +324,7 @@ async def test_the_last_event_of_a_battle_reaches_watchers_on_the_other_node_alt
 ):
     async with worlds_of(nodes) as worlds:
         for number in range(4):
+            await until_bus(worlds)
             owner = number % 2
             duel, seen = await duel_of(worlds, f"node-{owner}"), Witness()
             async with worlds[1 - owner].connected(await worlds[0].person(), seen) as player:
