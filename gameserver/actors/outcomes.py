@@ -9,7 +9,8 @@ Over HTTP the key is any text; the last `keys_per_actor` are remembered here, al
 """
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from attrs import Factory, define
@@ -21,8 +22,9 @@ from gameserver.ids import CommandId, IdempotencyKey, Identity
 
 @define
 class Instance:
-    window: deque[tuple[int, int]]
-    """The last (number, seq) pairs, rising."""
+    window: deque[int]
+    """Number, seq, number, seq, … of the last ones, rising. Plain numbers, since a pair for each command of each player
+    would be what Python's garbage collector does most of its walking over."""
     highest: int = -1
 
 
@@ -55,10 +57,10 @@ class Outcomes:
             return None
         if identity.number > instance.highest:
             return None
-        for number, seq in reversed(instance.window):
-            if number == identity.number:
-                return seq
-        raise Refused("command_expired")
+        known_seq = dict(_pairs(instance.window)).get(identity.number)
+        if known_seq is None:
+            raise Refused("command_expired")
+        return known_seq
 
     def _find_key(self, identity: IdempotencyKey) -> int | None:
         known = self._keys.get((identity.player, identity.key))
@@ -79,10 +81,11 @@ class Outcomes:
             player = self._players[identity.player] = Player()
         instance = player.instances.get(identity.instance)
         if instance is None:
-            instance = player.instances[identity.instance] = Instance(deque(maxlen=self._limits.window))
+            instance = player.instances[identity.instance] = Instance(deque(maxlen=2 * self._limits.window))
             self._forget_instances(player)
         instance.highest = identity.number
-        instance.window.append((identity.number, seq))
+        instance.window.append(identity.number)
+        instance.window.append(seq)
 
     def _forget_instances(self, player: Player) -> None:
         while len(player.instances) > self._limits.instances_per_player:
@@ -104,21 +107,26 @@ class Outcomes:
         """JSON-ready; the same outcomes in the same order always give the same data."""
         players = [
             [name, player.forgotten_up_to]
-            + [[number, inst.highest, list(inst.window)] for number, inst in player.instances.items()]
+            + [[number, inst.highest, list(_pairs(inst.window))] for number, inst in player.instances.items()]
             for name, player in self._players.items()
         ]
         return {"players": players, "keys": [[*name, *known] for name, known in self._keys.items()]}
 
     def restore(self, data: Mapping[str, Any]) -> None:
-        size = self._limits.window
+        size = 2 * self._limits.window
         self._players = {
             name: Player(
                 forgotten,
-                {n: Instance(deque(map(tuple, window), size), highest) for n, highest, window in instances},
+                {n: Instance(deque(chain.from_iterable(window), size), highest) for n, highest, window in instances},
             )
             for name, forgotten, *instances in data["players"]
         }
         self._keys = {(player, key): (request_hash, seq) for player, key, request_hash, seq in data["keys"]}
+
+
+def _pairs(window: Iterable[int]) -> Iterator[tuple[int, int]]:
+    numbers = iter(window)
+    return zip(numbers, numbers, strict=True)
 
 
 def row_of(identity: Identity, seq: int) -> list[str | int]:

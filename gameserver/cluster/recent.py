@@ -3,14 +3,13 @@
 Who lost a connection has missed a few events of a battle that somebody else here watches, or watched a moment ago. So a
 thousand players who come back at once cost a read of the journal per battle at most, and none per player.
 
-A battle's events stand here without a hole: what does not follow the last one begins anew. They stand as they came, a
-commit's together, and go so: noting a commit costs the same however many events it has. All battles share one bound in
-bytes; beyond it the one in which nothing has happened for longest is forgotten, and the journal is there for it.
+A battle's events stand here without a hole: what does not follow the last one begins anew. All battles share one bound
+in bytes; beyond it the one in which nothing has happened for longest is forgotten, and the journal is there for it.
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from itertools import chain, islice
+from collections.abc import Sequence
+from itertools import islice
 
 from attrs import Factory, define
 
@@ -18,33 +17,23 @@ from attrs import Factory, define
 @define(eq=False)
 class _Tail:
     last_seq: int
-    count: int = 0
     octets: int = 0
-    commits: deque[tuple[Sequence[bytes], int]] = Factory(deque)
-    """The lines of each, and their bytes."""
+    lines: deque[bytes] = Factory(deque)
 
     @property
     def first_seq(self) -> int:
-        return self.last_seq - self.count + 1
-
-    @property
-    def lines(self) -> Iterator[bytes]:
-        return chain.from_iterable(lines for lines, _ in self.commits)
+        return self.last_seq - len(self.lines) + 1
 
     def append(self, lines: Sequence[bytes], limit: int) -> None:
-        octets = sum(map(len, lines))
-        self.commits.append((lines, octets))
+        self.lines.extend(lines)
         self.last_seq += len(lines)
-        self.count += len(lines)
-        self.octets += octets
-        while self.count - len(self.commits[0][0]) >= limit:
-            forgotten, octets = self.commits.popleft()
-            self.count -= len(forgotten)
-            self.octets -= octets
+        self.octets += sum(map(len, lines))
+        while len(self.lines) > limit:
+            self.octets -= len(self.lines.popleft())
 
 
 class Recent:
-    """`limit`: so many events of each battle, and what else the commit has brought that brought the first of them."""
+    """`limit`: so many events of each battle."""
 
     def __init__(self, limit: int, limit_bytes: int) -> None:
         self._limit, self._limit_bytes = limit, limit_bytes

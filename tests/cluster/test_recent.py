@@ -52,11 +52,12 @@ def test_what_was_read_stands_before_what_has_come_since_unless_there_is_a_hole_
     assert recent.between(B, 0, 1) is None
 
 
-def test_of_each_battle_only_the_last_events_are_kept_and_a_commits_are_forgotten_together():
+def test_of_each_battle_only_the_last_events_are_kept():
     recent = Recent(3, MANY)
     recent.note(B, 1, lines(1, 2))
     recent.note(B, 3, lines(3, 4))
-    assert recent.between(B, 0, 4) == lines(1, 2, 3, 4)
+    assert recent.between(B, 1, 4) == lines(2, 3, 4)
+    assert recent.between(B, 0, 4) is None
     recent.note(B, 5, lines(5))
     assert recent.between(B, 2, 5) == lines(3, 4, 5)
     assert recent.between(B, 1, 5) is None
