@@ -60,12 +60,18 @@ async def test_a_drained_node_gives_its_battles_away_tells_its_players_where_to_
                     migrate = (await told.until("migrate"))["payload"]
                     assert migrate["url"] == world.websocket_url
                     assert 0 <= migrate["delayMs"] <= 300
-                    assert await owner_of(world, duel.battle_id) == "node-1"
+                    # Given away it is by now; taken it is by the next command.
+                    assert await owner_of(world, duel.battle_id) != "node-0"
+                    await eventually(lambda: is_owned_by(world, duel.battle_id, "node-1"), "the battle is taken")
                     assert await process.ended() == 0
                     await until_fought(fighters, 5)
                 await check_nothing_lost(world, fighters)
                 await check_streams(world, duel.battle_id, [seen])
         await until_status(world, "node-0", "dead")
+
+
+async def is_owned_by(world: World, battle_id: str, node: str) -> bool:
+    return await owner_of(world, battle_id) == node
 
 
 async def ask(process: NodeProcess, there: World, world: World, asked: str) -> None:
