@@ -107,7 +107,7 @@ class _Call(Generic[T]):
         self._raise_cancel: trio.lowlevel.RaiseCancelT | None = None
 
     async def end(self) -> T:
-        self._loop.turn()
+        self._loop.go_round()
         if self._task.done():
             await trio.lowlevel.cancel_shielded_checkpoint()
         else:

@@ -1,11 +1,11 @@
-"""asyncio's event loop within Trio's, in the same thread: Trio turns it whenever it has something to do.
+"""asyncio's event loop within Trio's, in the same thread: it goes round whenever it has something to do.
 
 asyncio waits for its sockets in a selector of its own, which is itself waited for in Trio's, as the hub's is. When that
 is ready, or a timer is due, the loop goes round until nothing is left that could be done at once; it never waits. So
 what a driver does takes no other thread, no hop to it and back, and no quarrel about the interpreter lock.
 
 Invariants
-- A round never runs within another one: `turn` is for Trio's tasks, not for what asyncio calls.
+- A round never runs within another one: `go_round` is for Trio's tasks, not for what asyncio calls.
 - Time is Trio's. A timer may ring up to TICK_S late, and costs no wake-up of its own.
 """
 
@@ -28,7 +28,7 @@ TICK_S: Final = 0.05
 
 class NestedLoop(asyncio.SelectorEventLoop):
     """`run` has to run. From outside of a round, nothing may be scheduled but through `call_soon_threadsafe`, or with a
-    `turn` right after."""
+    `go_round` right after."""
 
     def __init__(self) -> None:
         selector = selectors.DefaultSelector()
@@ -50,9 +50,9 @@ class NestedLoop(asyncio.SelectorEventLoop):
                 await trio.lowlevel.wait_readable(self._descriptor)
                 await in_turns(self._rounds())
 
-    def turn(self) -> None:
-        """One round: whatever is ready. What that schedules in turn is left to `run`."""
-        self._go_round()
+    def go_round(self) -> None:
+        """Once, now: whatever is ready. What that schedules is left to `run`."""
+        self._round()
         if self._unfinished:
             self.wake()
 
@@ -60,7 +60,7 @@ class NestedLoop(asyncio.SelectorEventLoop):
         """Have `run` go round, also if no socket has anything."""
         self.call_soon_threadsafe(_nothing)
 
-    def _go_round(self) -> None:
+    def _round(self) -> None:
         self._unfinished = False
         self.stop()  # asyncio's way to go round once and wait for nothing: it stops at the end of the round
         self.run_forever()
@@ -68,7 +68,7 @@ class NestedLoop(asyncio.SelectorEventLoop):
     def _rounds(self) -> Iterator[None]:
         self._unfinished = True
         while self._unfinished:
-            self._go_round()
+            self._round()
             yield
 
     # -- what asyncio schedules ---------------------------------------------------------------------------------------

@@ -130,7 +130,7 @@ async def test_cleaning_up_in_a_cancelled_scope_goes_on_to_its_end() -> None:
 
 async def test_the_death_of_the_loop_wakes_everyone_and_is_not_kept_quiet() -> None:
     async def die() -> None:
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0)  # from here on it is the loop's own task that runs it
         raise SystemExit("killed")
 
     log: list[str] = []
@@ -144,6 +144,7 @@ async def test_the_death_of_the_loop_wakes_everyone_and_is_not_kept_quiet() -> N
     async def live() -> None:
         async with trio.open_nursery() as nursery, open_bridge() as bridge:
             nursery.start_soon(wait, bridge)
+            await trio.testing.wait_all_tasks_blocked()
             nursery.start_soon(partial(bridge.call, die, deadline_ms=LONG_MS))
             await trio.sleep_forever()
 
