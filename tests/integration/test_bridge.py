@@ -1,6 +1,7 @@
 """The bridge ends every call exactly once, whatever happens to it, and a busy Trio loop does not starve it."""
 
 import asyncio
+import contextlib
 import threading
 import time
 from functools import partial
@@ -10,6 +11,7 @@ import pytest
 import trio
 import trio.testing
 
+from gameserver.persistence import bridge as bridge_module
 from gameserver.persistence.bridge import Bridge, BridgeClosed, DeadlineExceeded, open_bridge
 
 LONG_MS = 10_000
@@ -95,6 +97,25 @@ async def test_closing_with_calls_in_flight_wakes_them_once() -> None:
     assert log.count("ended") == 10
     with pytest.raises(BridgeClosed):
         await bridge.call(sleep_forever, log, deadline_ms=LONG_MS)
+
+
+async def test_who_waits_for_what_does_not_end_is_woken_at_the_deadline_for_closing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def never_end() -> None:
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+
+    async def call(bridge: Bridge) -> None:
+        with pytest.raises(BridgeClosed):
+            await bridge.call(never_end, deadline_ms=LONG_MS)
+
+    monkeypatch.setattr(bridge_module, "CLOSE_DEADLINE_S", 0.05)
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery, open_bridge() as bridge:
+            nursery.start_soon(call, bridge)
+            await trio.testing.wait_all_tasks_blocked(0.01)
 
 
 async def test_the_first_step_is_done_before_the_call_waits() -> None:
