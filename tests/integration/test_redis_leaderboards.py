@@ -137,6 +137,9 @@ async def test_recording_while_several_nodes_rebuild_doubles_nothing(database: s
                 await world.win(f"group {number % 7}", number)
                 if number % 20 == 10:
                     world.wipe()
+            await (
+                world.until_built()
+            )  # whoever is cancelled while it builds keeps the others from it for its claim's TTL
             nursery.cancel_scope.cancel()
         standings = [(place.rank, place.name, place.score) for place in await world.from_postgres("all")]
         await world.until_shown(*standings)
