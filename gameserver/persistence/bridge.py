@@ -15,7 +15,7 @@ Failure: what ends the loop (nothing that a coroutine raises does) ends who open
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final, Generic, TypeVar, TypeVarTuple
 
 import trio
@@ -67,7 +67,7 @@ class Bridge:
             raise BridgeClosed("closed")
         try:
             with trio.fail_after(deadline_ms / 1_000):
-                return await self._end_of(_awaited(function, *args))
+                return await self._end_of(function, *args)
         except trio.TooSlowError as error:
             raise DeadlineExceeded(f"no end within {deadline_ms} ms") from error
 
@@ -78,19 +78,19 @@ class Bridge:
         finally:
             if not self._closed:  # the loop has died, and so will all of us; nobody turns it any more
                 self._closed = True
-                self._loop.run_until_complete(_cancel_all())
+                self._loop.finish(_cancel_all())
             for call in self._calls:
-                call.give_up()
+                call.wake()
 
     async def close(self) -> None:
         """Cancel the calls in flight and await their ends; after the deadline they are left to themselves."""
         if not self._closed:
             self._closed = True
-            await self._end_of(_cancel_all())
+            await self._end_of(_cancel_all)
             self._life.cancel()
 
-    async def _end_of(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        call = _Call(self._loop, coroutine)
+    async def _end_of(self, function: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
+        call = _Call(self._loop, function, *args)
         self._calls.add(call)
         try:
             return await call.end()
@@ -101,10 +101,17 @@ class Bridge:
 class _Call(Generic[T]):
     """An asyncio task, and the Trio task that waits for it."""
 
-    def __init__(self, loop: NestedLoop, coroutine: Coroutine[Any, Any, T]) -> None:
-        self._loop, self._task = loop, loop.create_task(coroutine)
+    def __init__(self, loop: NestedLoop, function: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> None:
+        self._loop = loop
         self._waiter: trio.lowlevel.Task | None = None
         self._raise_cancel: trio.lowlevel.RaiseCancelT | None = None
+        self._task = loop.create_task(self._run(function, *args))
+
+    async def _run(self, function: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
+        try:
+            return await function(*args)
+        finally:
+            self.wake()  # in the task's last step, which is over by then: a callback would take another one
 
     async def end(self) -> T:
         self._loop.go_round()
@@ -112,7 +119,6 @@ class _Call(Generic[T]):
             await trio.lowlevel.cancel_shielded_checkpoint()
         else:
             self._waiter = trio.lowlevel.current_task()
-            self._task.add_done_callback(self._wake)
             await trio.lowlevel.wait_task_rescheduled(self._abort)
         if self._task.done() and not self._task.cancelled():
             return self._task.result()
@@ -120,24 +126,17 @@ class _Call(Generic[T]):
             self._raise_cancel()
         raise BridgeClosed("closed while the call was under way")
 
-    def give_up(self) -> None:
-        """The loop has ended: whoever waits, waits in vain."""
-        self._wake(self._task)
+    def wake(self) -> None:
+        """Whoever waits: the task has ended, or, if the loop has, never will."""
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None:
+            trio.lowlevel.reschedule(waiter)
 
     def _abort(self, raise_cancel: trio.lowlevel.RaiseCancelT) -> trio.lowlevel.Abort:
         self._raise_cancel = raise_cancel
         self._task.cancel()
         self._loop.wake()
         return trio.lowlevel.Abort.FAILED
-
-    def _wake(self, _: "asyncio.Task[T]") -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None:
-            trio.lowlevel.reschedule(waiter)
-
-
-async def _awaited(function: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
-    return await function(*args)
 
 
 async def _cancel_all() -> None:

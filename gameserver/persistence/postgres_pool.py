@@ -27,6 +27,9 @@ class Pool:
 
     async def take(self) -> Connection:
         """To be given back. Raises TimeoutError, and whatever `connect` raises."""
+        if not self._free.locked() and (idle := self._idle_one()) is not None:
+            await self._free.acquire()  # at once; the deadline below would cost more than that
+            return idle
         async with asyncio.timeout(self._wait_s):
             await self._free.acquire()
             try:

@@ -151,7 +151,7 @@ async def test_cleaning_up_in_a_cancelled_scope_goes_on_to_its_end() -> None:
 
 async def test_the_death_of_the_loop_wakes_everyone_and_is_not_kept_quiet() -> None:
     async def die() -> None:
-        await asyncio.sleep(0)  # from here on it is the loop's own task that runs it
+        await asyncio.sleep(0.001)  # from here on it is the loop's own task that runs it
         raise SystemExit("killed")
 
     log: list[str] = []
@@ -162,11 +162,15 @@ async def test_the_death_of_the_loop_wakes_everyone_and_is_not_kept_quiet() -> N
         except BridgeClosed:
             log.append("woken")
 
+    async def kill(bridge: Bridge) -> None:
+        with contextlib.suppress(SystemExit):  # the loop raises it, too
+            await bridge.call(die, deadline_ms=LONG_MS)
+
     async def live() -> None:
         async with trio.open_nursery() as nursery, open_bridge() as bridge:
             nursery.start_soon(wait, bridge)
             await trio.testing.wait_all_tasks_blocked()
-            nursery.start_soon(partial(bridge.call, die, deadline_ms=LONG_MS))
+            nursery.start_soon(kill, bridge)
             await trio.sleep_forever()
 
     with pytest.raises(BaseExceptionGroup) as raised, trio.fail_after(5):
@@ -199,6 +203,25 @@ async def test_what_other_threads_schedule_is_done() -> None:
 
     async with open_bridge() as bridge:
         assert await bridge.call(look_up, deadline_ms=LONG_MS) != threading.get_ident()
+
+
+async def test_a_driver_that_goes_on_and_on_lets_others_have_their_turns() -> None:
+    async def work(log: list[str]) -> None:
+        for _ in range(200):
+            busy_until = time.perf_counter() + 0.000_1
+            while time.perf_counter() < busy_until:
+                pass
+            await asyncio.sleep(0)
+        log.append("done")
+
+    log: list[str] = []
+    turns = 0
+    async with open_bridge() as bridge, trio.open_nursery() as nursery:
+        nursery.start_soon(partial(bridge.call, work, log, deadline_ms=LONG_MS))
+        while not log:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+    assert turns >= 10
 
 
 async def test_many_calls_at_once_each_get_their_own_answer() -> None:
