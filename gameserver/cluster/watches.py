@@ -189,9 +189,8 @@ class Watches:
     # -- audience -------------------------------------------------------------------------------------------------
 
     def committed(self, batch: Committed) -> Walk:
-        if self.followed(batch.actor_id) or any(type(event) is Joined for _, event in batch.milestones):
-            return self.pass_on(Events.of(batch))
-        return ()
+        joined = batch.milestones and any(type(event) is Joined for _, event in batch.milestones)
+        return self.pass_on(Events.of(batch)) if joined or self.followed(batch.actor_id) else ()
 
     def pass_on(self, events: Events) -> Walk:
         """What is durable of a battle, here or on another node; those who have seen it do not get it again.
