@@ -65,11 +65,9 @@ class Bridge:
         await trio.lowlevel.checkpoint_if_cancelled()
         if self._closed:
             raise BridgeClosed("closed")
-        try:
-            with trio.fail_after(deadline_ms / 1_000):
-                return await self._end_of(function, *args)
-        except trio.TooSlowError as error:
-            raise DeadlineExceeded(f"no end within {deadline_ms} ms") from error
+        with trio.CancelScope(relative_deadline=deadline_ms / 1_000):
+            return await self._end_of(function, *args)
+        raise DeadlineExceeded(f"no end within {deadline_ms} ms")
 
     async def run(self) -> None:
         try:

@@ -21,6 +21,7 @@ from gameserver.errors import GameServerError, StartError
 from gameserver.persistence.embedded_postgres import EmbeddedPostgres
 from gameserver.persistence.embedded_valkey import EmbeddedValkey
 from loadtest.bench.bench import Bench, say
+from loadtest.bench.database import settle
 from loadtest.bench.document import DOCS, write_document
 from loadtest.bench.kept import Kept, conditions_now, keep, read_kept
 from loadtest.bench.loads import Load
@@ -67,6 +68,7 @@ def _measure(options: argparse.Namespace, scenarios: Sequence[Scenario]) -> dict
     measured = {}
     postgres, valkey = EmbeddedPostgres(FOLDER), EmbeddedValkey(FOLDER)
     with postgres as postgres_url, valkey as redis_url:
+        settle(postgres_url)
         bench = Bench(
             wsload=wsload,
             sendlimit=sendlimit,

@@ -25,6 +25,9 @@ LARGEST_SNAPSHOT = (
     "SELECT coalesce(max(length(state)), 0) FROM snapshots JOIN actors ON id = actor_id WHERE kind = 'battle'"
 )
 BATTLE_MEMBERS = "SELECT count(*) FROM battle_members"
+SOME_WAL: Final = ("SELECT pg_logical_emit_message(false, 'bench', '')", "SELECT pg_switch_wal()")
+WAL_FILES: Final = 24
+"""More than the runs of one scenario fill between two checkpoints."""
 PEER_COMMANDS = "SELECT count(*) FROM bench_battle_commands"
 
 
@@ -45,6 +48,11 @@ def fresh_database(url: str, name: str) -> str:
     """An empty database; what earlier runs wrote is on disk before this one begins."""
     execute(url, f"DROP DATABASE IF EXISTS {name} WITH (FORCE)", f"CREATE DATABASE {name}", "CHECKPOINT")
     return at_database(url, name)
+
+
+def settle(url: str) -> None:
+    """Have the WAL's files made, as on a server that has run for a while: to make one holds up whoever commits."""
+    execute(url, *(SOME_WAL * WAL_FILES), "CHECKPOINT")
 
 
 def execute(url: str, *statements: str) -> None:
