@@ -179,7 +179,6 @@ class Hub:
             return
         try:
             accepted.settimeout(0)
-            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 0)  # the answer takes the ACK with it
             self._epoll.register(accepted, READ)
         except OSError:
             accepted.close()

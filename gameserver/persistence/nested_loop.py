@@ -28,7 +28,7 @@ Ts = TypeVarTuple("Ts")
 TICK_S: Final = 0.05
 
 
-class Sockets(selectors.DefaultSelector):
+class _Sockets(selectors.DefaultSelector):
     """Looked at once in a round, and not waited for: where asyncio would wait, the round is ended."""
 
     def __init__(self, end_round: Callable[[], None], now: Callable[[], float]) -> None:
@@ -62,7 +62,7 @@ class NestedLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self._now = trio_clock()
-        self._sockets = Sockets(self.stop, self._now)
+        self._sockets = _Sockets(self.stop, self._now)
         self._ticks: list[int] = []
         """A heap of those at which timers ring, or would have rung if they had not been cancelled."""
         self._ticking: set[int] = set()

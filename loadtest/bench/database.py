@@ -27,7 +27,7 @@ LARGEST_SNAPSHOT = (
 BATTLE_MEMBERS = "SELECT count(*) FROM battle_members"
 SOME_WAL: Final = ("SELECT pg_logical_emit_message(false, 'bench', '')", "SELECT pg_switch_wal()")
 WAL_FILES: Final = 24
-"""More than the runs of one scenario fill between two checkpoints."""
+"""Of 16 MB each. Every run begins with a checkpoint, which frees them again."""
 PEER_COMMANDS = "SELECT count(*) FROM bench_battle_commands"
 
 

@@ -151,7 +151,7 @@ async def test_cleaning_up_in_a_cancelled_scope_goes_on_to_its_end() -> None:
 
 async def test_the_death_of_the_loop_wakes_everyone_and_is_not_kept_quiet() -> None:
     async def die() -> None:
-        await asyncio.sleep(0.001)  # from here on it is the loop's own task that runs it
+        await asyncio.sleep(0.001)  # a timer: where it rings, the loop's own task goes on with this
         raise SystemExit("killed")
 
     log: list[str] = []
