@@ -210,6 +210,9 @@ class WebSocketSettings:
         "Which transport carries the connections; the hub needs Linux",
         alias="GAMESERVER_EDGE",
     )
+    io_uring: str = setting(
+        "auto", "auto|off", "Whether many sends go to the kernel at once; auto: if it has io_uring, and lets us use it"
+    )
     host: str = setting("127.0.0.1", "address", "Where the WebSocket edge listens")
     port: int = setting(8_100, "port", "Port of the WebSocket edge; 0: any")
     public_url: str = setting(

@@ -8,6 +8,7 @@ from attrs import define, field
 
 from gameserver.config import WebSocketSettings
 from gameserver.errors import Refused, StartError
+from gameserver.net.bulk import Bulk
 from gameserver.net.handshake import Admission, Admit, Opening
 from gameserver.protocol.close_codes import CloseCode
 from gameserver.protocol.connection import Connection, Endpoint
@@ -38,6 +39,7 @@ class Edge:
     open_endpoint: OpenEndpoint
     counters: EdgeCounters
     _admit: Admit = field(alias="admit")
+    bulk: Bulk
     stopping: bool = False
 
     @property

@@ -13,6 +13,7 @@ Invariants:
 - An idle connection keeps no buffer.
 """
 
+import errno
 import socket
 import struct
 from typing import Final
@@ -20,6 +21,7 @@ from typing import Final
 import structlog
 import trio
 
+from gameserver.net.bulk import Bulk
 from gameserver.net.edge import Edge, close_frame
 from gameserver.protocol.close_codes import CloseCode
 from gameserver.protocol.connection import Endpoint
@@ -60,6 +62,13 @@ class FrameWriter:
         """End the connection at once. Never raises."""
         raise NotImplementedError
 
+    @property
+    def bulk(self) -> Bulk:
+        return self.edge.bulk
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
     # -- for the session ------------------------------------------------------------------------------------------
 
     def send(self, frames: bytes | bytearray) -> None:
@@ -70,7 +79,22 @@ class FrameWriter:
                 self.too_slow()
             else:
                 self._keep(frames)
-            return
+        elif not self.edge.bulk.takes(self, frames):
+            self._send_now(frames)
+
+    def took(self, frames: bytes | bytearray, result: int) -> None:
+        """See bulk.py."""
+        if result >= 0:
+            self._keep_rest(frames, result)
+        elif result == -errno.EAGAIN:
+            self._keep_rest(frames, 0)
+        else:
+            self.cut()
+
+    def close(self, code: CloseCode) -> None:
+        self.say_last(close_frame(code))
+
+    def _send_now(self, frames: bytes | bytearray) -> None:
         try:
             sent = self._socket.send(frames)
         except BlockingIOError:
@@ -80,9 +104,6 @@ class FrameWriter:
             return
         if sent < len(frames):
             self._keep_rest(frames, sent)
-
-    def close(self, code: CloseCode) -> None:
-        self.say_last(close_frame(code))
 
     # -- ends -----------------------------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ import trio
 
 from gameserver.beats import next_beat
 from gameserver.config import WebSocketSettings
+from gameserver.net.bulk import open_bulk
 from gameserver.net.edge import Edge, EdgeCounters, OpenEndpoint, listen
 from gameserver.net.handshake import Admit
 from gameserver.net.hub_connection import READ, HubConnection
@@ -56,7 +57,8 @@ async def serve_hub(
     """Serve until cancelled; reports the port. Raises StartError if the address cannot be had."""
     listeners = await listen(settings)
     port = listeners[0].socket.getsockname()[1]
-    with Hub(Edge(settings, open_endpoint, counters, admit), [_plain(each.socket) for each in listeners]) as hub:
+    sockets = [_plain(listener.socket) for listener in listeners]
+    with open_bulk(settings) as bulk, Hub(Edge(settings, open_endpoint, counters, admit, bulk), sockets) as hub:
         async with trio.open_nursery() as nursery:
             await nursery.start(hub.run)
             task_status.started(port)

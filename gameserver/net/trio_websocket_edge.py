@@ -11,6 +11,7 @@ When the edge is cancelled it stops accepting, tells every client that the node 
 the deadline for closing: connections live in a nursery that is shielded from that cancellation.
 """
 
+import contextlib
 import socket
 from collections.abc import Iterator
 
@@ -22,6 +23,7 @@ from gameserver.beats import next_beat
 from gameserver.codec import encode
 from gameserver.config import WebSocketSettings
 from gameserver.errors import Refused
+from gameserver.net.bulk import open_bulk
 from gameserver.net.edge import Edge, EdgeCounters, OpenEndpoint, listen
 from gameserver.net.frame_stream import RECEIVE_BYTES, FrameStream
 from gameserver.net.handshake import Admit, Opening
@@ -44,8 +46,11 @@ async def serve_trio_websocket(
 ) -> None:
     """Serve until cancelled; reports the port. Raises StartError if the address cannot be had."""
     listeners = await listen(settings)
-    server = _Server(Edge(settings, open_endpoint, counters, admit))
-    try:
+    with contextlib.ExitStack() as stack:
+        for listener in listeners:
+            stack.callback(listener.socket.close)
+        bulk = stack.enter_context(open_bulk(settings))
+        server = _Server(Edge(settings, open_endpoint, counters, admit, bulk))
         async with trio.open_nursery() as nursery:
             connections = await nursery.start(server.hold_connections)
             nursery.start_soon(server.sweep)
@@ -54,9 +59,6 @@ async def serve_trio_websocket(
                 await trio.serve_listeners(server.serve, listeners, handler_nursery=connections)
             finally:
                 server.stop()
-    finally:
-        for listener in listeners:
-            listener.socket.close()
 
 
 class _Server:

@@ -1,5 +1,6 @@
 """The port between an edge and the protocol: two small classes that know nothing of each other's insides."""
 
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from gameserver.protocol.close_codes import CloseCode
@@ -7,6 +8,12 @@ from gameserver.protocol.close_codes import CloseCode
 
 class Connection(Protocol):
     """What a transport offers. Neither method blocks or raises, also on a connection that is closed or broken."""
+
+    @property
+    def bulk(self) -> AbstractContextManager[object]:
+        """What connections of this transport are sent within it may leave together, at its end at the latest. Nothing
+        else is done with them meanwhile."""
+        ...
 
     def send(self, frames: bytes | bytearray) -> None:
         """Hand over whole WebSocket frames, already encoded (see protocol/frames.py), to be sent in order.
@@ -36,7 +43,7 @@ class Endpoint(Protocol):
 
     def on_congested(self) -> None:
         """More than `congestion_bytes` of what was sent waits for the client. Once, until `on_drained`; it may come in
-        the midst of a `send`."""
+        the midst of a `send`, also of another connection, and so nothing is sent from within it."""
         ...
 
     def on_drained(self) -> None:

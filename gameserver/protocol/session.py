@@ -7,6 +7,7 @@ until the battle's owner structures it.
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Final, Literal, Protocol
 
@@ -21,7 +22,7 @@ from gameserver.protocol.connection import Connection
 from gameserver.protocol.envelope import Envelope, battle_of, decode_envelope, number_of, watch_of
 from gameserver.protocol.frames import text_frame
 
-WRITES_AT_ONCE: Final = 16
+WRITES_AT_ONCE: Final = 32
 COPIED_BYTES: Final = 16_384
 """What is queued is mostly one thing, or an answer and some events: up to this size it is put together by copying."""
 
@@ -92,8 +93,9 @@ class Outgoing:
         touched = self._touched
         try:
             while touched and not self._held:
-                for _ in range(min(WRITES_AT_ONCE, len(touched))):
-                    touched.popleft().flush()
+                with touched[0].bulk:
+                    for _ in range(min(WRITES_AT_ONCE, len(touched))):
+                        touched.popleft().flush()
                 yield
         finally:
             if touched and not self._held:
@@ -255,6 +257,11 @@ class Session:
         if self._queued:
             queued, self._queued = self._queued, b""
             self._connection.send(queued)
+
+    @property
+    def bulk(self) -> AbstractContextManager[object]:
+        """See protocol/connection.py."""
+        return self._connection.bulk
 
     def close(self, code: CloseCode) -> None:
         """What is queued goes out first."""

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from random import Random
 from typing import Any
 
@@ -42,6 +42,7 @@ def unframe(data: bytes) -> list[Any]:
 class FakeConnection:
     sends: list[list[Any]] = Factory(list)
     closed_with: list[CloseCode] = Factory(list)
+    bulk: AbstractContextManager[None] = Factory(nullcontext)
 
     def send(self, frames: bytes) -> None:
         if not self.closed_with:

@@ -6,6 +6,7 @@ protocol/connection.py. A break loses what is on its way.
 
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import trio
@@ -65,6 +66,7 @@ class Wire:
     """The time before which a slow player takes nothing."""
     to_player: Way = field(init=False)
     to_node: Way = field(init=False)
+    bulk: AbstractContextManager[None] = field(factory=nullcontext)
     code: CloseCode | None = None
     open: bool = True
     session: Session | None = None

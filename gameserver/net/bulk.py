@@ -1,0 +1,111 @@
+"""What many connections are told together goes to the kernel together, where it lets us (see uring.py).
+
+A `send` costs more than all that led to it, and a good part of that is the way into the kernel and back. Without a ring
+each connection sends by itself.
+"""
+
+import contextlib
+import errno
+import socket
+from collections.abc import Iterator
+from typing import Final, Protocol, Self
+
+import structlog
+
+from gameserver.config import WebSocketSettings
+from gameserver.net.uring import MEMORY_BYTES, Ring
+
+AT_ONCE: Final = 64
+"""Sends in one call."""
+
+log = structlog.get_logger()
+
+
+class Writer(Protocol):
+    """Of a non-blocking socket."""
+
+    def fileno(self) -> int: ...
+
+    def send(self, frames: bytes | bytearray) -> None: ...
+
+    def took(self, frames: bytes | bytearray, result: int) -> None:
+        """The kernel took only so many bytes of these frames, or none because of an error (negative, one of errno)."""
+        ...
+
+
+class Bulk:
+    """What writers send within `with bulk` leaves at the end of that, or before.
+
+    Invariant: each writer's bytes leave in the order of `send`. So one that has something in here sends nothing more
+    before it knows what the kernel took of that.
+    """
+
+    def __init__(self, ring: Ring | None) -> None:
+        self._ring = ring
+        self._taken: dict[Writer, bytes | bytearray] = {}
+        self._open = False
+
+    def __enter__(self) -> Self:
+        self._open = True
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open = False
+        self._submit()
+
+    def takes(self, writer: Writer, frames: bytes | bytearray) -> bool:
+        """Whether it sees to it that this is sent; if not, the writer has to, at once."""
+        ring = self._ring
+        if ring is None or not self._open:
+            return False
+        if writer in self._taken:
+            self._submit()
+            writer.send(frames)
+            return True
+        if not ring.put(writer.fileno(), frames):
+            self._submit()
+            if not ring.put(writer.fileno(), frames):
+                return False
+        self._taken[writer] = frames
+        return True
+
+    def _submit(self) -> None:
+        if self._ring is not None and self._taken:
+            taken, self._taken = list(self._taken.items()), {}
+            for number, result in self._ring.submit():
+                writer, frames = taken[number]
+                writer.took(frames, result)
+
+
+@contextlib.contextmanager
+def open_bulk(settings: WebSocketSettings) -> Iterator[Bulk]:
+    """With a ring, if the settings want one and the kernel lets us have it."""
+    with contextlib.ExitStack() as stack:
+        yield Bulk(_open_ring(stack) if settings.io_uring == "auto" else None)
+
+
+def _open_ring(stack: contextlib.ExitStack) -> Ring | None:
+    try:
+        with contextlib.ExitStack() as on_trial:
+            ring = on_trial.enter_context(contextlib.closing(Ring(AT_ONCE)))
+            _try_out(ring)
+            stack.push(on_trial.pop_all())
+            return ring
+    except OSError as error:  # an old kernel, or one that keeps it from us, as it does in most containers
+        log.info("websocket.no_io_uring", error=str(error))
+        return None
+
+
+def _try_out(ring: Ring) -> None:
+    """Raises OSError if this kernel does not say of each send how much of it was, if that was not all."""
+    near, far = socket.socketpair()
+    with near, far:
+        near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)  # as few as the kernel knows, some thousand bytes
+        all_of_it, some_of_it, nothing = [_results(ring, near, size) for size in (1, MEMORY_BYTES, 1)]
+    if all_of_it != [] or not (len(some_of_it) == 1 and 0 < some_of_it[0] < MEMORY_BYTES) or nothing != [-errno.EAGAIN]:
+        raise OSError(errno.ENOSYS, "this kernel's io_uring does not say what it has not sent")
+
+
+def _results(ring: Ring, sock: socket.socket, size: int) -> list[int]:
+    ring.put(sock.fileno(), bytes(size))
+    return [result for _, result in ring.submit()]

@@ -1,0 +1,100 @@
+"""What many clients are told together: they get the same as if it had been sent to each by itself."""
+
+from contextlib import AsyncExitStack
+from functools import partial
+
+import pytest
+import trio
+
+from gameserver.net import bulk
+from gameserver.protocol.frames import text_frame
+from tests.net.edge_stage import BIG_BACKLOG
+
+TEXT = 1
+CROWD = 2 * bulk.AT_ONCE + 3
+"""More than go to the kernel at once."""
+
+
+@pytest.fixture(params=["auto", "off"])
+def either_way(serving, request):
+    """Each transport with a ring, where the kernel gives us one, and without."""
+    return partial(serving, io_uring=request.param)
+
+
+async def clients(stack, stage, count):
+    return [await stack.enter_async_context(stage.client()) for _ in range(count)]
+
+
+async def test_a_crowd_gets_all_that_is_sent_in_bulk(either_way):
+    async with either_way() as stage, AsyncExitStack() as stack:
+        crowd = await clients(stack, stage, CROWD)
+        for n in range(3):
+            same = text_frame(b"for everybody")
+            with crowd[0][1].connection.bulk:
+                for number, (_, endpoint) in enumerate(crowd):
+                    endpoint.connection.send(same if n == 1 else text_frame(b"%d of %d" % (n, number)))
+        for number, (client, _) in enumerate(crowd):
+            said = [await client.frame() for _ in range(3)]
+            assert said == [(TEXT, text.encode()) for text in (f"0 of {number}", "for everybody", f"2 of {number}")]
+
+
+async def test_who_takes_only_a_part_gets_the_rest_in_order(either_way):
+    async with either_way(**BIG_BACKLOG) as stage, stage.deaf() as (slow, victim), stage.client() as (other, endpoint):
+        sent = 0
+        while stage.counters.bytes_buffered < 1_000_000:
+            with victim.connection.bulk:
+                for each in victim, endpoint:
+                    each.connection.send(text_frame(str(sent).encode().ljust(sent % 30_000 + 10)))
+            sent += 1
+            assert int((await other.frame())[1]) == sent - 1
+        for n in range(sent):
+            opcode, payload = await slow.frame()
+            assert (opcode, int(payload), len(payload)) == (TEXT, n, n % 30_000 + 10)
+
+
+async def test_what_one_client_is_sent_twice_in_one_bulk_keeps_its_order(either_way):
+    async with either_way(**BIG_BACKLOG) as stage, stage.deaf() as (slow, victim):
+        rounds = 100
+        with victim.connection.bulk:
+            for n in range(rounds):
+                victim.connection.send(text_frame(str(n).encode().ljust(60_000)))
+        assert stage.counters.bytes_buffered > 0
+        for n in range(rounds):
+            assert int((await slow.frame())[1]) == n
+
+
+async def test_what_is_too_long_for_the_bulk_is_sent_whole(either_way):
+    async with either_way(**BIG_BACKLOG) as stage, AsyncExitStack() as stack:
+        crowd = await clients(stack, stage, 3)
+        texts = [b"x" * 100, b"y" * 200_000, b"z" * 2_000_000]
+        with crowd[0][1].connection.bulk:
+            for (_, endpoint), data in zip(crowd, texts, strict=True):
+                endpoint.connection.send(text_frame(data))
+        for (client, _), data in zip(crowd, texts, strict=True):
+            assert await client.frame() == (TEXT, data)
+
+
+async def test_who_has_gone_is_dropped_and_the_others_get_theirs(either_way):
+    async with either_way() as stage, AsyncExitStack() as stack:
+        crowd = await clients(stack, stage, 9)
+        for client, _ in crowd[::2]:
+            await client.reset()
+        await trio.lowlevel.checkpoint()
+        with crowd[0][1].connection.bulk:
+            for _, endpoint in crowd:
+                endpoint.connection.send(text_frame(b"who is there?"))
+        for client, _ in crowd[1::2]:
+            assert await client.frame() == (TEXT, b"who is there?")
+        await stage.until_connections(4)
+
+
+async def test_a_slow_client_in_the_bulk_hears_of_its_congestion_and_of_its_end(either_way):
+    async with either_way(outgoing_limit_bytes=200_000, congestion_bytes=50_000) as stage:
+        async with stage.deaf() as (_, victim), stage.client() as (other, endpoint):
+            while stage.counters.slow_consumers_total == 0:
+                with victim.connection.bulk:
+                    for each in victim, endpoint:
+                        each.connection.send(text_frame(b"x" * 10_000))
+                assert len((await other.frame())[1]) == 10_000
+            assert victim.life[:2] == ["open", "congested"]
+        await stage.until_empty()

@@ -1,0 +1,146 @@
+"""The ring, and what is made of a kernel that has none, or one that cannot be trusted. Needs a Linux that has it."""
+
+import errno
+import os
+import socket
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from attrs import evolve
+from structlog.testing import capture_logs
+
+from gameserver.config import Settings
+from gameserver.net import bulk
+from gameserver.net.bulk import open_bulk
+from gameserver.net.uring import MEMORY_BYTES, Ring
+
+LIMIT = 8
+SETTINGS = Settings().websocket
+
+
+@pytest.fixture
+def ring():
+    with opened(LIMIT) as ring:
+        yield ring
+
+
+@contextmanager
+def opened(limit):
+    try:
+        ring = Ring(limit)
+    except OSError as error:
+        pytest.skip(f"this kernel gives us no io_uring ({error}); the edge sends one by one here")
+    with closing(ring):
+        yield ring
+
+
+@pytest.fixture
+def pair():
+    near, far = socket.socketpair()
+    with near, far:
+        far.setblocking(False)
+        yield near, far
+
+
+def test_all_that_was_put_is_sent_when_submit_returns(ring, pair):
+    near, far = pair
+    for n in range(3 * LIMIT):
+        for part in range(n % LIMIT + 1):
+            assert ring.put(near.fileno(), b"%d/%d " % (n, part))
+        assert ring.submit() == []
+        assert far.recv(1_000) == b"".join(b"%d/%d " % (n, part) for part in range(n % LIMIT + 1))
+
+
+def test_nothing_more_can_be_put_than_there_is_room_for(ring, pair):
+    near, far = pair
+    assert not ring.put(near.fileno(), bytes(MEMORY_BYTES + 1))
+    assert all(ring.put(near.fileno(), b"x") for _ in range(LIMIT))
+    assert not ring.put(near.fileno(), b"y")
+    assert ring.submit() == []
+    assert far.recv(100) == b"x" * LIMIT
+    assert ring.put(near.fileno(), b"y")
+
+
+def test_what_all_get_takes_room_once(ring, pair):
+    near, far = pair
+    data = bytes(range(256)) * (MEMORY_BYTES // 512)
+    assert all(ring.put(near.fileno(), data) for _ in range(2)), "this would be all there is, if it were copied twice"
+    assert ring.put(near.fileno(), b"x" * (MEMORY_BYTES - len(data)))
+    near.close()
+    assert [result for _, result in ring.submit()] == [-errno.EBADF] * 3
+    assert far.recv(1) == b""
+
+
+def test_each_failure_is_told_with_its_number_and_the_others_are_sent(ring, pair):
+    near, far = pair
+    gone, _ = socket.socketpair()
+    _.close()
+    for descriptor in (near.fileno(), gone.fileno(), near.fileno(), 9_999, near.fileno()):
+        assert ring.put(descriptor, b"x")
+    assert ring.submit() == [(1, -errno.EPIPE), (3, -errno.EBADF)]
+    assert far.recv(100) == b"xxx"
+    gone.close()
+
+
+def test_what_the_kernel_does_not_carry_out_counts_as_not_taken(ring, pair, monkeypatch):
+    near, far = pair
+    with monkeypatch.context() as patched:
+        patched.setattr(ring, "_call", no_memory)
+        ring.put(near.fileno(), b"never")
+        ring.put(near.fileno(), b"sent")
+        assert ring.submit() == [(0, -errno.EAGAIN), (1, -errno.EAGAIN)]
+    assert ring.put(near.fileno(), b"later")
+    assert ring.submit() == []
+    assert far.recv(100) == b"later"
+
+
+def no_memory(*_):
+    raise OSError(errno.ENOMEM, "no memory")
+
+
+def test_a_closed_ring_leaves_no_descriptor_behind():
+    before = descriptors()
+    with opened(LIMIT):
+        assert descriptors() > before
+    assert descriptors() == before
+
+
+def descriptors():
+    return len(list(Path("/dev/fd").iterdir()))
+
+
+@pytest.mark.parametrize("lie", [[], [(0, MEMORY_BYTES)], [(0, -errno.EINVAL)]])
+def test_a_kernel_that_does_not_say_what_it_has_not_sent_is_not_used(monkeypatch, lie):
+    class Lying(Ring):
+        def submit(self):
+            return super().submit() and lie
+
+    with opened(LIMIT):
+        monkeypatch.setattr(bulk, "Ring", Lying)
+    assert sends_one_by_one() == ["this kernel's io_uring does not say what it has not sent"]
+
+
+def test_a_kernel_that_gives_none_is_no_fault(monkeypatch):
+    def refused(_limit):
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(bulk, "Ring", refused)
+    assert sends_one_by_one() == ["Operation not permitted"]
+
+
+def test_who_switches_it_off_gets_none(monkeypatch):
+    monkeypatch.setattr(bulk, "Ring", no_memory)
+    with capture_logs() as logged, open_bulk(evolve(SETTINGS, io_uring="off")) as together, together:
+        assert not together.takes(object(), b"x")
+    assert logged == []
+
+
+def sends_one_by_one():
+    """Why, as it is logged."""
+    before = descriptors()
+    with capture_logs() as logged, open_bulk(SETTINGS) as together, together:
+        assert not together.takes(object(), b"x")
+        assert descriptors() == before
+    assert [entry["event"] for entry in logged] == ["websocket.no_io_uring"]
+    return [entry["error"].partition("] ")[2] for entry in logged]
