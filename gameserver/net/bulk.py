@@ -13,10 +13,12 @@ from typing import Final, Protocol, Self
 import structlog
 
 from gameserver.config import WebSocketSettings
-from gameserver.net.uring import MEMORY_BYTES, Ring
+from gameserver.net.uring import Ring
 
 AT_ONCE: Final = 64
 """Sends in one call."""
+TOO_MUCH: Final = 262_144
+"""Bytes that no socket takes whose buffer is as small as can be."""
 
 log = structlog.get_logger()
 
@@ -42,7 +44,7 @@ class Bulk:
 
     def __init__(self, ring: Ring | None) -> None:
         self._ring = ring
-        self._taken: dict[Writer, bytes | bytearray] = {}
+        self._taken: dict[Writer, bytes] = {}
         self._open = False
 
     def __enter__(self) -> Self:
@@ -55,17 +57,17 @@ class Bulk:
 
     def takes(self, writer: Writer, frames: bytes | bytearray) -> bool:
         """Whether it sees to it that this is sent; if not, the writer has to, at once."""
-        ring = self._ring
-        if ring is None or not self._open:
+        if self._ring is None or not self._open:
             return False
         if writer in self._taken:
             self._submit()
             writer.send(frames)
             return True
-        if not ring.put(writer.fileno(), frames):
+        if not isinstance(frames, bytes):  # could be moved in memory while the kernel reads it
+            return False
+        if len(self._taken) == self._ring.limit:
             self._submit()
-            if not ring.put(writer.fileno(), frames):
-                return False
+        self._ring.put(writer.fileno(), frames)
         self._taken[writer] = frames
         return True
 
@@ -100,9 +102,9 @@ def _try_out(ring: Ring) -> None:
     """Raises OSError if this kernel does not say of each send how much of it was, if that was not all."""
     near, far = socket.socketpair()
     with near, far:
-        near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)  # as few as the kernel knows, some thousand bytes
-        all_of_it, some_of_it, nothing = [_results(ring, near, size) for size in (1, MEMORY_BYTES, 1)]
-    if all_of_it != [] or not (len(some_of_it) == 1 and 0 < some_of_it[0] < MEMORY_BYTES) or nothing != [-errno.EAGAIN]:
+        near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)  # the least there is: some thousand bytes
+        whole, part, none = [_results(ring, near, size) for size in (1, TOO_MUCH, 1)]
+    if whole != [] or not (len(part) == 1 and 0 < part[0] < TOO_MUCH) or none != [-errno.EAGAIN]:
         raise OSError(errno.ENOSYS, "this kernel's io_uring does not say what it has not sent")
 
 

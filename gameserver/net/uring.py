@@ -15,7 +15,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
-from ctypes import c_char, c_int32, c_uint8, c_uint16, c_uint32, c_uint64, sizeof
+from ctypes import c_char_p, c_int32, c_uint8, c_uint16, c_uint32, c_uint64, sizeof
 from typing import Any, Final
 
 SETUP: Final = 425
@@ -33,9 +33,6 @@ SKIP_SUCCESS: Final = 1 << 6
 """No completion for an entry that has done all it should."""
 ALL_OR_SAY: Final = socket.MSG_WAITALL | socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
 """Never wait; and a part is no success."""
-
-MEMORY_BYTES: Final = 262_144
-"""What is to be sent is copied to where the kernel reads it."""
 
 WORD: Final = 4
 WORD_MASK: Final = 0xFFFF_FFFF
@@ -102,10 +99,10 @@ class Ring:
 
     def __init__(self, limit: int) -> None:
         parameters = _Parameters(flags=SUBMIT_ALL)
-        self._memory = bytearray(MEMORY_BYTES)
-        self._filled, self._last_at = 0, 0
-        self._last: bytes | bytearray | None = None
-        self._first, self._count = 0, 0
+        self._put: list[bytes] = []
+        """Which the kernel reads where they are, so that they have to live until it has."""
+        self._first = 0
+        self._pointer = c_char_p()
         self._syscall = ctypes.CDLL(None, use_errno=True).syscall
         with ExitStack() as stack:
             self._descriptor = self._call(SETUP, limit, ctypes.byref(parameters))
@@ -131,7 +128,7 @@ class Ring:
         self._head, self._tail = submission.head // WORD, submission.tail // WORD
         self._results_head, self._results_tail = completion.head // WORD, completion.tail // WORD
         self._results = completion.results
-        self._address = ctypes.addressof((c_char * MEMORY_BYTES).from_buffer(self._memory))
+        self._address = memoryview(self._pointer).cast("B").cast("P")
         for place in range(self.limit):
             self._words[submission.array // WORD + place] = place
             entry = _Entry(operation=SEND, flags=SKIP_SUCCESS, message_flags=ALL_OR_SAY, place=place)
@@ -140,31 +137,25 @@ class Ring:
     def close(self) -> None:
         self._resources.close()
 
-    def put(self, descriptor: int, data: bytes | bytearray) -> bool:
-        """Have this sent to the socket by the next `submit`. False if there is no room for it before that."""
-        if self._count == self.limit:
-            return False
-        size = len(data)
-        if data is not self._last:  # what all get is copied once
-            end = self._filled + size
-            if end > MEMORY_BYTES:
-                return False
-            self._memory[self._filled : end] = data
-            self._last, self._last_at, self._filled = data, self._filled, end
-        entry = ((self._first + self._count) & self._mask) * ENTRY_BYTES
-        _fill(self._entries, entry + FILLED_AT, descriptor, 0, self._address + self._last_at, size)
-        self._count += 1
-        return True
+    def put(self, descriptor: int, data: bytes) -> None:
+        """Have this sent to the socket by the next `submit`, which takes as many of them as the limit says."""
+        number = len(self._put)
+        assert number < self.limit
+        if not number or data is not self._put[-1]:  # what all get, mostly
+            self._pointer.value = data
+        self._put.append(data)
+        entry = ((self._first + number) & self._mask) * ENTRY_BYTES
+        _fill(self._entries, entry + FILLED_AT, descriptor, 0, self._address[0], len(data))
 
     def submit(self) -> list[tuple[int, int]]:
         """Send all that was put. Gives those of which not all was sent: the number of the `put`, from 0, and how many
         bytes were, or what error there was (negative, one of errno)."""
-        words, first, count = self._words, self._first, self._count
+        words, first, count = self._words, self._first, len(self._put)
         words[self._tail] = (first + count) & WORD_MASK
         with suppress(OSError):  # no memory, perhaps
             self._call(ENTER, self._descriptor, count, 0, 0, None, 0)
         self._first = words[self._tail] = words[self._head]
-        self._filled, self._last, self._count = 0, None, 0
+        self._put.clear()
         taken = (self._first - first) & WORD_MASK
         failed = [((place - first) & self._mask, result) for place, result in self._results_so_far()]
         return failed + [(number, -errno.EAGAIN) for number in range(taken, count)]
