@@ -14,9 +14,8 @@ import structlog
 
 from gameserver.config import WebSocketSettings
 from gameserver.net.uring import Ring
+from gameserver.protocol.session import WRITES_AT_ONCE
 
-AT_ONCE: Final = 64
-"""Sends in one call."""
 TOO_MUCH: Final = 262_144
 """Bytes that no socket takes whose buffer is as small as can be."""
 
@@ -31,7 +30,8 @@ class Writer(Protocol):
     def send(self, frames: bytes | bytearray) -> None: ...
 
     def took(self, frames: bytes | bytearray, result: int) -> None:
-        """The kernel took only so many bytes of these frames, or none because of an error (negative, one of errno)."""
+        """The kernel took only so many bytes of these frames, or none because of an error (negative, one of errno).
+        Never raises."""
         ...
 
 
@@ -60,7 +60,7 @@ class Bulk:
         if self._ring is None or not self._open:
             return False
         if writer in self._taken:
-            self._submit()
+            self.settle(writer)
             writer.send(frames)
             return True
         if not isinstance(frames, bytes):  # could be moved in memory while the kernel reads it
@@ -70,6 +70,11 @@ class Bulk:
         self._ring.put(writer.fileno(), frames)
         self._taken[writer] = frames
         return True
+
+    def settle(self, writer: Writer) -> None:
+        """What it has in here leaves now."""
+        if writer in self._taken:
+            self._submit()
 
     def _submit(self) -> None:
         if self._ring is not None and self._taken:
@@ -89,7 +94,7 @@ def open_bulk(settings: WebSocketSettings) -> Iterator[Bulk]:
 def _open_ring(stack: contextlib.ExitStack) -> Ring | None:
     try:
         with contextlib.ExitStack() as on_trial:
-            ring = on_trial.enter_context(contextlib.closing(Ring(AT_ONCE)))
+            ring = on_trial.enter_context(contextlib.closing(Ring(WRITES_AT_ONCE)))
             _try_out(ring)
             stack.push(on_trial.pop_all())
             return ring
@@ -103,11 +108,11 @@ def _try_out(ring: Ring) -> None:
     near, far = socket.socketpair()
     with near, far:
         near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)  # the least there is: some thousand bytes
-        whole, part, none = [_results(ring, near, size) for size in (1, TOO_MUCH, 1)]
+        whole, part, none = [_outcome(ring, near, size) for size in (1, TOO_MUCH, 1)]
     if whole != [] or not (len(part) == 1 and 0 < part[0] < TOO_MUCH) or none != [-errno.EAGAIN]:
         raise OSError(errno.ENOSYS, "this kernel's io_uring does not say what it has not sent")
 
 
-def _results(ring: Ring, sock: socket.socket, size: int) -> list[int]:
+def _outcome(ring: Ring, sock: socket.socket, size: int) -> list[int]:
     ring.put(sock.fileno(), bytes(size))
     return [result for _, result in ring.submit()]

@@ -62,14 +62,11 @@ class FrameWriter:
         """End the connection at once. Never raises."""
         raise NotImplementedError
 
+    # -- for the session ------------------------------------------------------------------------------------------
+
     @property
     def bulk(self) -> Bulk:
         return self.edge.bulk
-
-    def fileno(self) -> int:
-        return self._socket.fileno()
-
-    # -- for the session ------------------------------------------------------------------------------------------
 
     def send(self, frames: bytes | bytearray) -> None:
         if self.closing:
@@ -81,15 +78,6 @@ class FrameWriter:
                 self._keep(frames)
         elif not self.edge.bulk.takes(self, frames):
             self._send_now(frames)
-
-    def took(self, frames: bytes | bytearray, result: int) -> None:
-        """See bulk.py."""
-        if result >= 0:
-            self._keep_rest(frames, result)
-        elif result == -errno.EAGAIN:
-            self._keep_rest(frames, 0)
-        else:
-            self.cut()
 
     def close(self, code: CloseCode) -> None:
         self.say_last(close_frame(code))
@@ -105,15 +93,32 @@ class FrameWriter:
         if sent < len(frames):
             self._keep_rest(frames, sent)
 
+    # -- for the bulk (see bulk.py) -------------------------------------------------------------------------------
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def took(self, frames: bytes | bytearray, result: int) -> None:
+        """Never raises: the bulk has others to tell."""
+        try:
+            if result >= 0 or result == -errno.EAGAIN:
+                self._keep_rest(frames, max(0, result))
+            else:
+                self.cut()
+        except Exception:
+            log.exception("websocket.connection_failed")
+            self.cut()
+
     # -- ends -----------------------------------------------------------------------------------------------------
 
     def say_last(self, frame: bytes) -> None:
+        self.edge.bulk.settle(self)
         if self.closing:
             return
         if self._backlog is not None:
             self._keep(frame)
         else:
-            self.send(frame)
+            self._send_now(frame)  # not in bulk: that may be the end of what can be written
         if not self.closing:
             self.closing = True
             self.on_last_word()

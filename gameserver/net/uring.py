@@ -13,6 +13,7 @@ import mmap
 import os
 import socket
 import struct
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from ctypes import c_char_p, c_int32, c_uint8, c_uint16, c_uint32, c_uint64, sizeof
@@ -20,10 +21,8 @@ from typing import Any, Final
 
 SETUP: Final = 425
 ENTER: Final = 426
-"""The numbers of the system calls; they are the same on all architectures."""
+"""The numbers of the system calls on x86 and ARM."""
 
-SUBMIT_ALL: Final = 1 << 7
-"""Go on behind an entry that cannot be carried out."""
 ONE_MAPPING: Final = 1 << 0
 CAN_SKIP_SUCCESS: Final = 1 << 11
 ENTRIES_MAPPED_AT: Final = 0x1000_0000
@@ -31,7 +30,7 @@ ENTRIES_MAPPED_AT: Final = 0x1000_0000
 SEND: Final = 26
 SKIP_SUCCESS: Final = 1 << 6
 """No completion for an entry that has done all it should."""
-ALL_OR_SAY: Final = socket.MSG_WAITALL | socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL
+ALL_OR_SAY: Final = socket.MSG_WAITALL | socket.MSG_DONTWAIT
 """Never wait; and a part is no success."""
 
 WORD: Final = 4
@@ -89,7 +88,7 @@ class _Result(ctypes.Structure):
 
 
 _fill = struct.Struct("=iQQI").pack_into
-"""The fields of an entry that change: from `descriptor` to `length`."""
+"""What is filled in for each send: an entry's fields from `descriptor` to `length`."""
 FILLED_AT: Final = 4
 ENTRY_BYTES: Final = sizeof(_Entry)
 
@@ -98,7 +97,9 @@ class Ring:
     """For up to `limit` sends at once, a power of two. Raises OSError if the kernel lets us have none."""
 
     def __init__(self, limit: int) -> None:
-        parameters = _Parameters(flags=SUBMIT_ALL)
+        if sys.platform != "linux":
+            raise OSError(errno.ENOSYS, "only Linux has io_uring")
+        parameters = _Parameters()
         self._put: list[bytes] = []
         """Which the kernel reads where they are, so that they have to live until it has."""
         self._first = 0
@@ -127,7 +128,7 @@ class Ring:
         self._words = stack.enter_context(memoryview(self._shared).cast("I"))
         self._head, self._tail = submission.head // WORD, submission.tail // WORD
         self._results_head, self._results_tail = completion.head // WORD, completion.tail // WORD
-        self._results = completion.results
+        self._results_at = completion.results
         self._address = memoryview(self._pointer).cast("B").cast("P")
         for place in range(self.limit):
             self._words[submission.array // WORD + place] = place
@@ -143,9 +144,9 @@ class Ring:
         assert number < self.limit
         if not number or data is not self._put[-1]:  # what all get, mostly
             self._pointer.value = data
-        self._put.append(data)
         entry = ((self._first + number) & self._mask) * ENTRY_BYTES
         _fill(self._entries, entry + FILLED_AT, descriptor, 0, self._address[0], len(data))
+        self._put.append(data)
 
     def submit(self) -> list[tuple[int, int]]:
         """Send all that was put. Gives those of which not all was sent: the number of the `put`, from 0, and how many
@@ -154,8 +155,9 @@ class Ring:
         words[self._tail] = (first + count) & WORD_MASK
         with suppress(OSError):  # no memory, perhaps
             self._call(ENTER, self._descriptor, count, 0, 0, None, 0)
-        self._first = words[self._tail] = words[self._head]
+        self._first = words[self._head]  # what was not taken is gone, since the next tail counts from here
         self._put.clear()
+        self._pointer.value = None
         taken = (self._first - first) & WORD_MASK
         failed = [((place - first) & self._mask, result) for place, result in self._results_so_far()]
         return failed + [(number, -errno.EAGAIN) for number in range(taken, count)]
@@ -163,7 +165,7 @@ class Ring:
     def _results_so_far(self) -> Iterator[tuple[int, int]]:
         words, head = self._words, self._words[self._results_head]
         for number in range((words[self._results_tail] - head) & WORD_MASK):
-            at = self._results + ((head + number) & self._result_mask) * sizeof(_Result)
+            at = self._results_at + ((head + number) & self._result_mask) * sizeof(_Result)
             result = _Result.from_buffer_copy(self._shared, at)
             yield result.place, result.result
         words[self._results_head] = words[self._results_tail]

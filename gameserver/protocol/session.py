@@ -7,7 +7,7 @@ until the battle's owner structures it.
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, Final, Literal, Protocol
 
@@ -23,6 +23,7 @@ from gameserver.protocol.envelope import Envelope, battle_of, decode_envelope, n
 from gameserver.protocol.frames import text_frame
 
 WRITES_AT_ONCE: Final = 32
+NOT_IN_BULK: Final = nullcontext()
 COPIED_BYTES: Final = 16_384
 """What is queued is mostly one thing, or an answer and some events: up to this size it is put together by copying."""
 
@@ -93,8 +94,9 @@ class Outgoing:
         touched = self._touched
         try:
             while touched and not self._held:
-                with touched[0].bulk:
-                    for _ in range(min(WRITES_AT_ONCE, len(touched))):
+                count = min(WRITES_AT_ONCE, len(touched))
+                with touched[0].bulk if count > 1 else NOT_IN_BULK:
+                    for _ in range(count):
                         touched.popleft().flush()
                 yield
         finally:

@@ -1,6 +1,6 @@
 """A pass over a battle's watchers, step by step: what others do between two steps costs nobody an event."""
 
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 
@@ -155,6 +155,28 @@ async def test_while_a_commit_is_handed_over_nothing_leaves_before_the_rest_of_i
         at_once(stage.watches.flush())
         assert sends(clients) == greetings + 100
         assert [client.seqs(B) for client in clients] == [[1, 2]] * 100
+
+
+async def test_what_several_are_told_leaves_in_bulk_and_what_one_is_told_by_itself(autojump_clock):
+    async with watched(WRITES_AT_ONCE + 4) as (stage, clients):
+        in_bulk = []
+
+        @contextmanager
+        def bulk():
+            before = sends(clients)
+            yield
+            in_bulk.append(sends(clients) - before)
+
+        greetings = sends(clients)
+        for client in clients:
+            client.connection.bulk = bulk()
+        at_once(stage.watches.pass_on(events(1, 1)))
+        assert seqs(stage, clients) == [[1]] * len(clients)
+        assert in_bulk[:2] == [WRITES_AT_ONCE, 4]
+        clients[0].session.send_json({"event": "reply", "id": 1, "payload": {}})
+        at_once(stage.sessions.outgoing.flush())
+        assert sends(clients) == greetings + len(clients) + 1
+        assert sum(in_bulk) == len(clients)
 
 
 async def test_a_flush_under_way_makes_way_for_a_commit_that_is_handed_over(autojump_clock):

@@ -6,13 +6,16 @@ from functools import partial
 import pytest
 import trio
 
-from gameserver.net import bulk
+from gameserver.protocol.close_codes import CloseCode
 from gameserver.protocol.frames import text_frame
+from gameserver.protocol.session import WRITES_AT_ONCE
 from tests.net.edge_stage import BIG_BACKLOG
 
 TEXT = 1
-CROWD = 2 * bulk.AT_ONCE + 3
+CROWD = 2 * WRITES_AT_ONCE + 3
 """More than go to the kernel at once."""
+PAVING = text_frame(b"x" * 14)
+"""Of a size that leaves no gap in the kernel's memory."""
 
 
 @pytest.fixture(params=["auto", "off"])
@@ -61,6 +64,54 @@ async def test_what_one_client_is_sent_twice_in_one_bulk_keeps_its_order(either_
         assert stage.counters.bytes_buffered > 0
         for n in range(rounds):
             assert int((await slow.frame())[1]) == n
+
+
+async def test_texts_of_either_type_keep_their_order(either_way):
+    async with either_way() as stage, stage.client() as (client, endpoint):
+        with endpoint.connection.bulk:
+            for n, kind in enumerate((bytes, bytearray, bytes)):
+                endpoint.connection.send(kind(text_frame(b"%d" % n)))
+        assert [await client.frame() for _ in range(3)] == [(TEXT, b"%d" % n) for n in range(3)]
+
+
+async def test_a_socket_that_takes_nothing_gets_it_later(either_way):
+    async with either_way(**BIG_BACKLOG) as stage, stage.deaf() as (slow, victim):
+        sent = fill_to_the_brim(victim.connection)
+        with victim.connection.bulk:
+            victim.connection.send(text_frame(b"last"))
+        for _ in range(sent):
+            assert await slow.frame() == (TEXT, b"x" * 14)
+        assert await slow.frame() == (TEXT, b"last")
+
+
+async def test_who_is_sent_too_much_in_bulk_gets_what_came_before_and_is_told_why(either_way):
+    limit = 100_000
+    async with either_way(outgoing_limit_bytes=limit) as stage, stage.deaf() as (slow, victim):
+        fill_to_the_brim(victim.connection)
+        with victim.connection.bulk:
+            victim.connection.send(bytearray(text_frame(b"y" * (limit + 1))))
+        assert await slow.close_code() == CloseCode.SLOW_CONSUMER.code
+
+
+async def test_who_is_closed_in_bulk_gets_what_came_before(either_way):
+    async with either_way() as stage, stage.client() as (client, endpoint):
+        with endpoint.connection.bulk:
+            endpoint.connection.send(text_frame(b"farewell"))
+            endpoint.connection.close(CloseCode.GOING_AWAY)
+        assert await client.frame() == (TEXT, b"farewell")
+        assert await client.close_code() == CloseCode.GOING_AWAY.code
+
+
+def fill_to_the_brim(connection):
+    """Past the edge, straight into the socket, until it takes nothing at all; returns how many frames that were."""
+    sent = refused = 0
+    while refused < 2:
+        try:
+            assert connection._socket.send(PAVING) == len(PAVING)
+            sent, refused = sent + 1, 0
+        except BlockingIOError:
+            refused += 1
+    return sent
 
 
 async def test_long_texts_are_sent_whole_in_bulk_too(either_way):

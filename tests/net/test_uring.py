@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from attrs import evolve
+from attrs import define, evolve
 from structlog.testing import capture_logs
 
 from gameserver.config import Settings
@@ -76,8 +76,8 @@ def test_what_was_put_lives_until_it_has_been_sent(ring, pair):
 
 def test_each_failure_is_told_with_its_number_and_the_others_are_sent(ring, pair):
     near, far = pair
-    gone, _ = socket.socketpair()
-    _.close()
+    gone, peer = socket.socketpair()
+    peer.close()
     for descriptor in (near.fileno(), gone.fileno(), near.fileno(), 9_999, near.fileno()):
         ring.put(descriptor, b"x")
     assert ring.submit() == [(1, -errno.EPIPE), (3, -errno.EBADF)]
@@ -112,15 +112,69 @@ def descriptors():
     return len(list(Path("/dev/fd").iterdir()))
 
 
-@pytest.mark.parametrize("lie", [[], [(0, bulk.TOO_MUCH)], [(0, -errno.EINVAL)]])
-def test_a_kernel_that_does_not_say_what_it_has_not_sent_is_not_used(monkeypatch, lie):
+def test_the_edge_uses_the_ring_where_there_is_one(pair):
+    near, far = pair
+    with opened(LIMIT), open_bulk(SETTINGS) as together:
+        with together:
+            assert together.takes(Descriptor(near), b"x")
+            with pytest.raises(BlockingIOError):
+                far.recv(1)
+        assert far.recv(2) == b"x"
+        assert not together.takes(Descriptor(near), b"not within it")
+
+
+@define(eq=False)
+class Descriptor:
+    """A writer of which the kernel takes all."""
+
+    socket: socket.socket
+
+    def fileno(self):
+        return self.socket.fileno()
+
+    def took(self, frames, result):
+        pytest.fail(f"not all of {frames} was sent: {result}")
+
+
+def test_more_failures_than_there_is_room_for_at_once_are_all_told(ring, pair):
+    near, _ = pair
+    gone, peer = socket.socketpair()
+    peer.close()
+    for n in range(50):
+        broken = n % LIMIT
+        for number in range(LIMIT):
+            ring.put(near.fileno() if number == broken else gone.fileno(), b"x")
+        assert ring.submit() == [(number, -errno.EPIPE) for number in range(LIMIT) if number != broken]
+    gone.close()
+
+
+SOME, NOTHING = [(0, 1_000)], [(0, -errno.EAGAIN)]
+LIES = {
+    "all of it, when it was some": [[], [], NOTHING],
+    "all of it, in so many bytes": [[], [(0, bulk.TOO_MUCH)], NOTHING],
+    "nothing, when it was some": [[], NOTHING, NOTHING],
+    "some, when it was all": [SOME, SOME, NOTHING],
+    "all of it, when it was nothing": [[], SOME, []],
+}
+
+
+@pytest.mark.parametrize("lies", LIES.values(), ids=LIES)
+def test_a_kernel_that_does_not_say_what_it_has_not_sent_is_not_used(monkeypatch, lies):
     class Lying(Ring):
+        answers = iter(lies)
+
         def submit(self):
-            return super().submit() and lie
+            super().submit()
+            return next(self.answers)
 
     with opened(LIMIT):
         monkeypatch.setattr(bulk, "Ring", Lying)
     assert sends_one_by_one() == ["this kernel's io_uring does not say what it has not sent"]
+
+
+def test_off_linux_there_is_none(monkeypatch):
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert sends_one_by_one() == ["only Linux has io_uring"]
 
 
 def test_a_kernel_that_gives_none_is_no_fault(monkeypatch):
