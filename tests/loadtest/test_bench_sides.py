@@ -9,6 +9,7 @@ from quart import Quart
 from redis.asyncio import Redis
 
 from gameserver.codec import converter, decode, encode
+from gameserver.game.rules import Dice
 from gameserver.ids import new_id
 from gameserver.net.tokens import Tokens
 from loadtest.bench import rules
@@ -46,6 +47,15 @@ def test_a_laden_state_has_the_size_in_its_name() -> None:
         "bench-100kb": pytest.approx(102_400, rel=0.1),
     }
     assert rules.rules.mode == "bench"
+
+
+def test_an_attack_does_what_it_does_in_the_peer() -> None:
+    state, dice = rules.rules.fresh(), Dice("", 0)
+    for number, player in enumerate(["ann", "ben"] * 10):
+        (event,) = rules.rules.decide(state, rules.Attack(player), 7, dice)
+        assert (event.player_id, event.damage) == (player, 1 + number % 10)
+        rules.rules.apply(state, event)
+    assert rules.rules.view(state) == {"scores": {"ann": 50, "ben": 60}}
 
 
 def test_the_original_way_joins_once_and_tells_each_member(database: str, redis_url: str) -> None:

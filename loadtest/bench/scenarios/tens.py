@@ -10,9 +10,11 @@ from loadtest.bench.battles import prepare
 from loadtest.bench.bench import Bench
 from loadtest.bench.columns import COSTS, GENERATOR, LAG, LATENCIES, RATES
 from loadtest.bench.loads import Load
+from loadtest.bench.rules import CLASSIC
 from loadtest.bench.scenario import Figure, Scenario, Side, ratio, value_of
 from loadtest.bench.sides import COMMITTING, IN_MEMORY, LAG_WINDOW_S, OURS, our_run, peer_run
 
+OURS_WITH_CLASSIC: Final = "the same, playing `classic`"
 CONNECTIONS: Final = 1_000
 BATTLES: Final = 100
 
@@ -23,6 +25,7 @@ def _sides(bench: Bench, pace: Load) -> Sequence[Side]:
     seating = partial(prepare, bench, battles=BATTLES, size=CONNECTIONS // BATTLES)
     return (
         Side(OURS, partial(our_run, bench, load, seating)),
+        Side(OURS_WITH_CLASSIC, partial(our_run, bench, load, partial(seating, mode=CLASSIC))),
         Side(IN_MEMORY, partial(peer_run, bench, load, battle, commits=False)),
         Side(COMMITTING, partial(peer_run, bench, load, battle, commits=True)),
     )
@@ -31,7 +34,8 @@ def _sides(bench: Bench, pace: Load) -> Sequence[Side]:
 TENS: Final = Scenario(
     name="tens",
     title="1,000 connections in battles of 10",
-    work="Each has one command in flight; each command goes to the ten players of its battle, the sender included.",
+    work="Each has one command in flight; each command goes to the ten players of its battle, the sender included. "
+    "It does what it does in the peer (`loadtest/bench/rules.py`); beside that, a game with rules to think about.",
     sides=_sides,
     columns=(*RATES, *LATENCIES, *COSTS, LAG, GENERATOR),
     figures=(
