@@ -93,20 +93,32 @@ class Catalog:
 
     def deliver(self, message: Message) -> None:
         """Put a message into its actor's mailbox; its reply is called exactly once, in any case."""
+        if self.deliver_if_held(message):
+            return
         if self._nursery is None or self._stopping:
             message.reply(Refused("node_stopping"))
-            return
-        cell = self._cells.get(message.actor_id)
-        if self._committer.overloaded or (cell is None and len(self._cells) >= self._limits.active_limit):
+        elif self._committer.overloaded or len(self._cells) >= self._limits.active_limit:
             self._refuse_overload(message)
-            return
-        if cell is None:
+        else:
             cell = Cell(message.actor_id, Mailbox(self._limits.mailbox_limit), self._now_s())
             self._cells[message.actor_id] = cell
             self._nursery.start_soon(self._supervise, cell)
-        cell.last_message_at = self._now_s()
-        if not cell.mailbox.put(message):
+            cell.mailbox.put(message)
+
+    def deliver_if_held(self, message: Message) -> bool:
+        """The same, but only if the actor is in memory here, or about to be; else this gives False."""
+        cell = self._cells.get(message.actor_id)
+        if cell is None:
+            return False
+        if self._nursery is None or self._stopping:
+            message.reply(Refused("node_stopping"))
+        elif self._committer.overloaded:
             self._refuse_overload(message)
+        else:
+            cell.last_message_at = self._now_s()
+            if not cell.mailbox.put(message):
+                self._refuse_overload(message)
+        return True
 
     def _send(self, message: Message) -> None:
         """From an actor here to any other."""

@@ -61,7 +61,9 @@ class Committer:
         self._wake = trio.Event()
         self._turns = trio.lowlevel.ParkingLot()
         self.delivery = Delivery(audience, self._turns)
-        self._events_waiting = 0
+        self.events_waiting = 0
+        self.overloaded = False
+        """So many events wait that nothing more is taken: looked at for every message, and so kept at hand."""
         self.counters = CommitCounters()
 
     # -- for actors -----------------------------------------------------------------------------------------------
@@ -79,16 +81,13 @@ class Committer:
 
     def count(self, pending: Pending) -> None:
         """The actor has had its turn."""
-        self._events_waiting += len(pending.lines) - pending.counted
+        self._wait_for(len(pending.lines) - pending.counted)
         pending.counted = len(pending.lines)
 
-    @property
-    def overloaded(self) -> bool:
-        return self._events_waiting >= self._limits.pending_limit
-
-    @property
-    def events_waiting(self) -> int:
-        return self._events_waiting
+    def _wait_for(self, more: int) -> None:
+        """So many more events, or fewer."""
+        self.events_waiting += more
+        self.overloaded = self.events_waiting >= self._limits.pending_limit
 
     def drop(self, actor: Writer, error: Exception) -> None:
         """Forget what gathers of the actor, and have all told who wait for it."""
@@ -128,7 +127,7 @@ class Committer:
             else:
                 await trio.lowlevel.checkpoint()
             await self.delivery.begin(self._on_the_way)
-            self._events_waiting -= sum(pending.counted for pending in self._on_the_way.values())
+            self._wait_for(-sum(pending.counted for pending in self._on_the_way.values()))
             self._on_the_way.clear()
         finally:
             for pending in self._on_the_way.values():
@@ -221,7 +220,7 @@ class Committer:
             yield
 
     def _drop(self, pending: Pending, error: Exception) -> None:
-        self._events_waiting -= pending.counted
+        self._wait_for(-pending.counted)
         self.delivery.refuse(pending, error)
 
     def _count(self, batch: Sequence[Pending]) -> None:

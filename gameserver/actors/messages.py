@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from attrs import define, frozen
+from attrs import frozen
 from msgspec import Struct
 
 from gameserver.actors.ports import Answer, Reply
@@ -57,8 +57,7 @@ class Birth:
     mode: str = ""
 
 
-@define
-class Message:
+class Message(Struct):
     """`command` is one of game/commands.py or of the classes above. `expires_at` is a time of Trio's clock: afterwards
     the command is refused instead of run. A message without `identity` must be harmless to repeat. With `watching` the
     sender's node shall get the events that follow an answer."""

@@ -91,10 +91,10 @@ class Referee:
 
     def _written(self, events: Iterable[Any]) -> list[tuple[Any, Line]]:
         """Events that follow the last one, each with its bytes."""
-        encode, actor_id, seq, ruling = self._kind.events.encode, self._actor_id, self.seq, []
+        writers, actor_id, seq, ruling = self._kind.events.writers, self._actor_id, self.seq, []
         for event in events:
             seq += 1
-            ruling.append((event, encode(actor_id, seq, event)))
+            ruling.append((event, writers[type(event)](actor_id, seq, event)))
         return ruling
 
     def _refusal(self, error: Exception, command: str) -> Refused:

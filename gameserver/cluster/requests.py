@@ -13,7 +13,7 @@ from math import inf
 from typing import Final
 
 import trio
-from attrs import define, field
+from attrs import define
 from msgspec import Struct
 
 from gameserver.actors.messages import Message, Play, ignore
@@ -35,11 +35,10 @@ ORDER_KEPT_S: Final = 1.0
 _Sequence = tuple[str, str, int]
 
 
-@define(eq=False)
-class Requested(Message):
+class Requested(Message, kw_only=True, eq=False):
     """A message of another node; `request` is how it came."""
 
-    request: Request = field(kw_only=True)
+    request: Request
 
 
 class _Way(Struct):

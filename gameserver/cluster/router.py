@@ -55,8 +55,7 @@ class Router:
 
     def send(self, message: Message) -> None:
         """Deliver, without waiting. The message's reply is called exactly once, also if no node can take it."""
-        if not self._requests.ways and self._catalog.holds(message.actor_id):  # mostly so
-            self._catalog.deliver(message)
+        if not self._requests.ways and self._catalog.deliver_if_held(message):  # mostly so
             return
         node = self._target(message)
         if node == self._owners.here:

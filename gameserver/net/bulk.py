@@ -23,9 +23,10 @@ log = structlog.get_logger()
 
 
 class Writer(Protocol):
-    """Of a non-blocking socket."""
+    """Of a non-blocking socket, with this descriptor."""
 
-    def fileno(self) -> int: ...
+    @property
+    def descriptor(self) -> int: ...
 
     def send(self, frames: bytes | bytearray) -> None: ...
 
@@ -67,7 +68,7 @@ class Bulk:
             return False
         if len(self._taken) == self._ring.limit:
             self._submit()
-        self._ring.put(writer.fileno(), frames)
+        self._ring.put(writer.descriptor, frames)
         self._taken[writer] = frames
         return True
 

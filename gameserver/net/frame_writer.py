@@ -36,10 +36,12 @@ log = structlog.get_logger()
 class FrameWriter:
     """Of a connected, non-blocking socket."""
 
-    __slots__ = ("_backlog", "_congested", "_socket", "_took_at", "closing", "edge", "endpoint")
+    __slots__ = ("_backlog", "_congested", "_socket", "_took_at", "closing", "descriptor", "edge", "endpoint")
 
     def __init__(self, sock: socket.socket, edge: Edge) -> None:
         self._socket, self.edge = sock, edge
+        self.descriptor = sock.fileno()
+        """Of the socket, as long as that is open."""
         self._backlog: bytearray | None = None
         self._congested = False
         self._took_at = 0.0
@@ -94,9 +96,6 @@ class FrameWriter:
             self._keep_rest(frames, sent)
 
     # -- for the bulk (see bulk.py) -------------------------------------------------------------------------------
-
-    def fileno(self) -> int:
-        return self._socket.fileno()
 
     def took(self, frames: bytes | bytearray, result: int) -> None:
         """Never raises: the bulk has others to tell."""

@@ -35,14 +35,12 @@ class EventCodec:
         self._names = {cls: name for name, cls in self._classes.items()}
         self._id_key = id_key
         self._has_own_id = {cls for cls in self._names if id_key in {camel(f.name) for f in fields(cls)}}
-        self._write = {cls: _writer(name, cls, id_key) for name, cls in self._classes.items()}
+        self.writers: Mapping[type, Write] = {cls: _writer(name, cls, id_key) for name, cls in self._classes.items()}
+        """By class, what makes the line of an event, given its actor's ID and its seq. Raises whatever it likes for
+        what is no plain data."""
 
     def name(self, event: Any) -> str:
         return self._names[type(event)]
-
-    def encode(self, actor_id: str, seq: int, event: Any) -> Line:
-        """Raises whatever it likes for what is no event of this kind, or is no plain data."""
-        return self._write[type(event)](actor_id, seq, event)
 
     def decode(self, public: bytes, private: bytes) -> Iterator[tuple[int, Any]]:
         """The (seq, event) pairs of a journal row."""

@@ -68,14 +68,14 @@ class Outgoing:
     """The sessions that have something queued: flushed once per commit, or else once per turn of the event loop."""
 
     def __init__(self, wake: Callable[[], None]) -> None:
-        self._touched: deque[Session] = deque()
+        self.touched: deque[Session] = deque()
         self._wake = wake
         self._held = False
 
-    def touch(self, session: "Session") -> None:
-        if not self._touched and not self._held:
+    def begin(self) -> None:
+        """Before the first is added to those that are `touched`."""
+        if not self._held:
             self._wake()
-        self._touched.append(session)
 
     def hold(self) -> None:
         """A commit is about to be queued: what is queued until it is flushed leaves with it."""
@@ -91,7 +91,7 @@ class Outgoing:
         return self._flush()
 
     def _flush(self) -> Iterator[None]:
-        touched = self._touched
+        touched = self.touched
         try:
             while touched and not self._held:
                 count = min(WRITES_AT_ONCE, len(touched))
@@ -250,7 +250,9 @@ class Session:
     def queue(self, frames: bytes) -> None:
         """To be sent with the next flush, after all that was queued before."""
         if not self._queued:
-            self._outgoing.touch(self)
+            if not self._outgoing.touched:
+                self._outgoing.begin()
+            self._outgoing.touched.append(self)
         elif len(self._queued) > COPIED_BYTES and type(self._queued) is bytes:
             self._queued = bytearray(self._queued)  # to which more can be added in its place
         self._queued += frames

@@ -127,12 +127,12 @@ class CountingCatalog(Catalog):
         self._store = store
         super().__init__(*parts)
 
-    def deliver(self, message: Message) -> None:
+    def deliver_if_held(self, message: Message) -> bool:
         if message.reply is not ignore and not isinstance(message.reply, Asked):
             message.reply = Asked(message, self._store, message.reply)
         if isinstance(message.reply, Asked):
             self.asked.append(message.reply)
-        super().deliver(message)
+        return super().deliver_if_held(message)
 
 
 @define(eq=False)

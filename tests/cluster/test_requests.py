@@ -2,7 +2,7 @@
 
 import pytest
 import trio
-from attrs import evolve
+from msgspec.structs import replace
 
 from gameserver.actors.messages import Message, Show, Wake, ignore
 from gameserver.actors.ports import Accepted, Shown
@@ -276,7 +276,7 @@ async def test_what_a_client_sends_goes_the_same_way_until_it_is_answered_but_no
             await held.arrived.wait()
             message = a.do(battle, number=2).message
             assert a.cluster.requests.asking(message) == "node-b"
-            assert a.cluster.requests.asking(evolve(message, identity=CommandId("bob", 1, 3))) is None
+            assert a.cluster.requests.asking(replace(message, identity=CommandId("bob", 1, 3))) is None
             await trio.sleep(1.1)
             assert a.cluster.requests.asking(message) is None
         await trio.sleep(1)

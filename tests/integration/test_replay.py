@@ -58,7 +58,7 @@ def store(
 ) -> None:
     """A battle with a row per event, those before `kept_from` left out, and with a snapshot at the fourth."""
     codec = Kinds([classic.rules], Settings().guards).find("battle", "classic", 1).events
-    lines = [codec.encode(battle_id, seq, event)[0] for seq, event in enumerate(events(battle_id), 1)]
+    lines = [codec.writers[type(event)](battle_id, seq, event)[0] for seq, event in enumerate(events(battle_id), 1)]
     rows = [(battle_id, seq, seq, line) for seq, line in enumerate(lines, 1) if seq >= kept_from]
     asyncio.run(_insert(database, (battle_id, kind, "classic", 1, len(lines)), rows, snapshot))
 

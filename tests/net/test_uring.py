@@ -129,7 +129,8 @@ class Descriptor:
 
     socket: socket.socket
 
-    def fileno(self):
+    @property
+    def descriptor(self):
         return self.socket.fileno()
 
     def took(self, frames, result):
