@@ -68,7 +68,6 @@ class Bulk:
             return False
         if len(self._taken) == self._ring.limit:
             self._submit()
-        self._ring.put(writer.descriptor, frames)
         self._taken[writer] = frames
         return True
 
@@ -80,7 +79,7 @@ class Bulk:
     def _submit(self) -> None:
         if self._ring is not None and self._taken:
             taken, self._taken = list(self._taken.items()), {}
-            for number, result in self._ring.submit():
+            for number, result in self._ring.send([(writer.descriptor, frames) for writer, frames in taken]):
                 writer, frames = taken[number]
                 writer.took(frames, result)
 
@@ -115,5 +114,4 @@ def _try_out(ring: Ring) -> None:
 
 
 def _outcome(ring: Ring, sock: socket.socket, size: int) -> list[int]:
-    ring.put(sock.fileno(), bytes(size))
-    return [result for _, result in ring.submit()]
+    return [result for _, result in ring.send([(sock.fileno(), bytes(size))])]

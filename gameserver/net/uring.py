@@ -1,7 +1,7 @@
 """io_uring: what many sockets shall send, with one call into the kernel.
 
-A ring is used as one function is: entries are filled in, `submit` has the kernel carry all of them out, and when it
-returns they are over, since none of them ever waits. So nothing is under way between two calls, no memory has to last
+A ring is used as one function is: `send` fills entries in, has the kernel carry all of them out, and when it returns
+they are over, since none of them ever waits. So nothing is under way between two calls, no memory has to last
 longer than one, and we and the kernel never touch a ring at the same time, which is why it needs no barriers.
 
 See io_uring(7), io_uring_setup(2), io_uring_enter(2); the layout of what is shared is that of linux/io_uring.h.
@@ -14,7 +14,7 @@ import os
 import socket
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from ctypes import c_char_p, c_int32, c_uint8, c_uint16, c_uint32, c_uint64, sizeof
 from typing import Any, Final
@@ -100,8 +100,6 @@ class Ring:
         if sys.platform != "linux":
             raise OSError(errno.ENOSYS, "only Linux has io_uring")
         parameters = _Parameters()
-        self._put: list[bytes] = []
-        """Which the kernel reads where they are, so that they have to live until it has."""
         self._first = 0
         self._pointer = c_char_p()
         self._syscall = ctypes.CDLL(None, use_errno=True).syscall
@@ -138,29 +136,31 @@ class Ring:
     def close(self) -> None:
         self._resources.close()
 
-    def put(self, descriptor: int, data: bytes) -> None:
-        """Have this sent to the socket by the next `submit`, which takes as many of them as the limit says."""
-        number = len(self._put)
-        assert number < self.limit
-        if not number or data is not self._put[-1]:  # what all get, mostly
-            self._pointer.value = data
-        entry = ((self._first + number) & self._mask) * ENTRY_BYTES
-        _fill(self._entries, entry + FILLED_AT, descriptor, 0, self._address[0], len(data))
-        self._put.append(data)
-
-    def submit(self) -> list[tuple[int, int]]:
-        """Send all that was put. Gives those of which not all was sent: the number of the `put`, from 0, and how many
-        bytes were, or what error there was (negative, one of errno)."""
-        words, first, count = self._words, self._first, len(self._put)
+    def send(self, sends: Sequence[tuple[int, bytes]]) -> list[tuple[int, int]]:
+        """Each of these to the socket of its descriptor, as many as the limit says. Gives those of which not all was
+        sent: their number here, from 0, and how many bytes were, or what error there was (negative, one of errno)."""
+        words, first, count = self._words, self._first, len(sends)
+        assert count <= self.limit
+        self._fill_in(sends)
         words[self._tail] = (first + count) & WORD_MASK
         with suppress(OSError):  # no memory, perhaps
             self._call(ENTER, self._descriptor, count, 0, 0, None, 0)
         self._first = words[self._head]  # what was not taken is gone, since the next tail counts from here
-        self._put.clear()
         self._pointer.value = None
         taken = (self._first - first) & WORD_MASK
         failed = [((place - first) & self._mask, result) for place, result in self._results_so_far()]
         return failed + [(number, -errno.EAGAIN) for number in range(taken, count)]
+
+    def _fill_in(self, sends: Sequence[tuple[int, bytes]]) -> None:
+        """The kernel reads what is sent where it lies, so it has to live, and stay, until that is over."""
+        entries, mask, pointer, address = self._entries, self._mask, self._pointer, self._address
+        last: bytes | None = None
+        at = size = 0
+        for place, (descriptor, data) in enumerate(sends, self._first):
+            if data is not last:  # mostly all get the same
+                pointer.value = last = data
+                at, size = address[0], len(data)
+            _fill(entries, (place & mask) * ENTRY_BYTES + FILLED_AT, descriptor, 0, at, size)
 
     def _results_so_far(self) -> Iterator[tuple[int, int]]:
         words, head = self._words, self._words[self._results_head]

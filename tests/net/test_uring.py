@@ -1,7 +1,6 @@
 """The ring, and what is made of a kernel that has none, or one that cannot be trusted. Needs a Linux that has it."""
 
 import errno
-import gc
 import os
 import socket
 from contextlib import closing, contextmanager
@@ -44,43 +43,35 @@ def pair():
         yield near, far
 
 
-def test_all_that_was_put_is_sent_when_submit_returns(ring, pair):
+def test_all_is_sent_when_send_returns(ring, pair):
     near, far = pair
     for n in range(3 * LIMIT):
-        for part in range(n % LIMIT + 1):
-            ring.put(near.fileno(), b"%d/%d " % (n, part))
-        assert ring.submit() == []
-        assert far.recv(1_000) == b"".join(b"%d/%d " % (n, part) for part in range(n % LIMIT + 1))
+        texts = [b"%d/%d " % (n, part) for part in range(n % LIMIT + 1)]
+        assert ring.send([(near.fileno(), text) for text in texts]) == []
+        assert far.recv(1_000) == b"".join(texts)
 
 
-def test_what_is_sent_is_what_was_put_whatever_its_length(ring, pair):
+def test_what_arrives_is_what_was_sent_whatever_its_length(ring, pair):
     near, far = pair
     texts = [b"", b"x", b"\0" * 10, bytes(range(256)) * 100, b"y" * 3]
-    for text in texts:
-        ring.put(near.fileno(), text)
-    del text
-    assert ring.submit() == []
+    assert ring.send([(near.fileno(), text) for text in texts]) == []
     assert far.recv(100_000) == b"".join(texts)
 
 
-def test_what_was_put_lives_until_it_has_been_sent(ring, pair):
+def test_one_text_to_many_is_the_same_as_many_texts(ring, pair):
     near, far = pair
-    for n in range(LIMIT):
-        ring.put(near.fileno(), str(n).encode() * 1_000)
-    gc.collect()
-    rubbish = [b"!" * (1_000 + n) for n in range(1_000)]
-    assert ring.submit() == []
-    assert far.recv(100_000) == b"".join(str(n).encode() * 1_000 for n in range(LIMIT))
-    assert rubbish
+    one, other = b"to all", b"to one"
+    assert ring.send([(near.fileno(), text) for text in (one, one, other, one)]) == []
+    assert far.recv(100) == one + one + other + one
 
 
 def test_each_failure_is_told_with_its_number_and_the_others_are_sent(ring, pair):
     near, far = pair
     gone, peer = socket.socketpair()
     peer.close()
-    for descriptor in (near.fileno(), gone.fileno(), near.fileno(), 9_999, near.fileno()):
-        ring.put(descriptor, b"x")
-    assert ring.submit() == [(1, -errno.EPIPE), (3, -errno.EBADF)]
+    descriptors = (near.fileno(), gone.fileno(), near.fileno(), 9_999, near.fileno())
+    failed = ring.send([(descriptor, b"x") for descriptor in descriptors])
+    assert failed == [(1, -errno.EPIPE), (3, -errno.EBADF)]
     assert far.recv(100) == b"xxx"
     gone.close()
 
@@ -89,11 +80,9 @@ def test_what_the_kernel_does_not_carry_out_counts_as_not_taken(ring, pair, monk
     near, far = pair
     with monkeypatch.context() as patched:
         patched.setattr(ring, "_call", no_memory)
-        ring.put(near.fileno(), b"never")
-        ring.put(near.fileno(), b"sent")
-        assert ring.submit() == [(0, -errno.EAGAIN), (1, -errno.EAGAIN)]
-    ring.put(near.fileno(), b"later")
-    assert ring.submit() == []
+        failed = ring.send([(near.fileno(), b"never"), (near.fileno(), b"sent")])
+        assert failed == [(0, -errno.EAGAIN), (1, -errno.EAGAIN)]
+    assert ring.send([(near.fileno(), b"later")]) == []
     assert far.recv(100) == b"later"
 
 
@@ -142,10 +131,9 @@ def test_more_failures_than_there_is_room_for_at_once_are_all_told(ring, pair):
     gone, peer = socket.socketpair()
     peer.close()
     for n in range(50):
-        broken = n % LIMIT
-        for number in range(LIMIT):
-            ring.put(near.fileno() if number == broken else gone.fileno(), b"x")
-        assert ring.submit() == [(number, -errno.EPIPE) for number in range(LIMIT) if number != broken]
+        whole = n % LIMIT
+        failed = ring.send([((near if number == whole else gone).fileno(), b"x") for number in range(LIMIT)])
+        assert failed == [(number, -errno.EPIPE) for number in range(LIMIT) if number != whole]
     gone.close()
 
 
@@ -164,8 +152,8 @@ def test_a_kernel_that_does_not_say_what_it_has_not_sent_is_not_used(monkeypatch
     class Lying(Ring):
         answers = iter(lies)
 
-        def submit(self):
-            super().submit()
+        def send(self, sends):
+            super().send(sends)
             return next(self.answers)
 
     with opened(LIMIT):
