@@ -175,7 +175,7 @@ class Actor:
         if pending is None:
             pending = self._pending = self._around.committer.pending(self)
         try:
-            answer: Answer = self._answer(message, pending)
+            answer = self._answer(message, pending)
         except Refused as refused:
             answer = refused
         except Exception:

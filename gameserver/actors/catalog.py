@@ -103,10 +103,10 @@ class Catalog:
             cell = Cell(message.actor_id, Mailbox(self._limits.mailbox_limit), self._now_s())
             self._cells[message.actor_id] = cell
             self._nursery.start_soon(self._supervise, cell)
-            cell.mailbox.put(message)
+            cell.mailbox.put(message)  # which has room for one
 
     def deliver_if_held(self, message: Message) -> bool:
-        """The same, but only if the actor is in memory here, or about to be; else this gives False."""
+        """As `deliver` does, if the actor is in memory here, or about to be; else nothing, and this gives False."""
         cell = self._cells.get(message.actor_id)
         if cell is None:
             return False

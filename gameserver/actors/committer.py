@@ -61,7 +61,7 @@ class Committer:
         self._wake = trio.Event()
         self._turns = trio.lowlevel.ParkingLot()
         self.delivery = Delivery(audience, self._turns)
-        self.events_waiting = 0
+        self._events_waiting = 0
         self.overloaded = False
         """So many events wait that nothing more is taken: looked at for every message, and so kept at hand."""
         self.counters = CommitCounters()
@@ -81,13 +81,17 @@ class Committer:
 
     def count(self, pending: Pending) -> None:
         """The actor has had its turn."""
-        self._wait_for(len(pending.lines) - pending.counted)
+        self._count_waiting(len(pending.lines) - pending.counted)
         pending.counted = len(pending.lines)
 
-    def _wait_for(self, more: int) -> None:
-        """So many more events, or fewer."""
-        self.events_waiting += more
-        self.overloaded = self.events_waiting >= self._limits.pending_limit
+    @property
+    def events_waiting(self) -> int:
+        return self._events_waiting
+
+    def _count_waiting(self, more: int) -> None:
+        """So many events more, or less."""
+        self._events_waiting += more
+        self.overloaded = self._events_waiting >= self._limits.pending_limit
 
     def drop(self, actor: Writer, error: Exception) -> None:
         """Forget what gathers of the actor, and have all told who wait for it."""
@@ -127,7 +131,7 @@ class Committer:
             else:
                 await trio.lowlevel.checkpoint()
             await self.delivery.begin(self._on_the_way)
-            self._wait_for(-sum(pending.counted for pending in self._on_the_way.values()))
+            self._count_waiting(-sum(pending.counted for pending in self._on_the_way.values()))
             self._on_the_way.clear()
         finally:
             for pending in self._on_the_way.values():
@@ -220,7 +224,7 @@ class Committer:
             yield
 
     def _drop(self, pending: Pending, error: Exception) -> None:
-        self._wait_for(-pending.counted)
+        self._count_waiting(-pending.counted)
         self.delivery.refuse(pending, error)
 
     def _count(self, batch: Sequence[Pending]) -> None:

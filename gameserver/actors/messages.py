@@ -57,7 +57,7 @@ class Birth:
     mode: str = ""
 
 
-class Message(Struct):
+class Message(Struct, eq=False):
     """`command` is one of game/commands.py or of the classes above. `expires_at` is a time of Trio's clock: afterwards
     the command is refused instead of run. A message without `identity` must be harmless to repeat. With `watching` the
     sender's node shall get the events that follow an answer."""

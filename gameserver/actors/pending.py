@@ -100,7 +100,7 @@ class Pending(Struct, eq=False):
 
     def add_outcome(self, identity: Identity, seq: int, line: bytes) -> None:
         self.outcomes.append(row_of(identity, seq))
-        if type(identity) is IdempotencyKey:
+        if isinstance(identity, IdempotencyKey):
             self.attach().keys.append(KeyRow(identity.player, identity.key, identity.request_hash, seq, line))
 
     @property

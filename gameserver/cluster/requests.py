@@ -35,7 +35,7 @@ ORDER_KEPT_S: Final = 1.0
 _Sequence = tuple[str, str, int]
 
 
-class Requested(Message, kw_only=True, eq=False):
+class Requested(Message, kw_only=True):
     """A message of another node; `request` is how it came."""
 
     request: Request

@@ -117,6 +117,7 @@ class FrameStream(Liveness, trio.abc.Stream):
                 self._socket.shutdown(socket.SHUT_WR)
                 while await self._receive(RECEIVE_BYTES):
                     pass
+                self.closing = True
                 self._socket.close()
             except (OSError, trio.BrokenResourceError, trio.ClosedResourceError):
                 pass  # the client has gone for good, and cutting is all that remains

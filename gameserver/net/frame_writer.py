@@ -11,6 +11,7 @@ Invariants:
   is cut.
 - The endpoint hears of a congestion before the backlog is at its limit, and can stop.
 - An idle connection keeps no buffer.
+- Who closes the socket has set `closing` before: from then on its descriptor is somebody else's.
 """
 
 import errno
@@ -41,7 +42,7 @@ class FrameWriter:
     def __init__(self, sock: socket.socket, edge: Edge) -> None:
         self._socket, self.edge = sock, edge
         self.descriptor = sock.fileno()
-        """Of the socket, as long as that is open."""
+        """At hand for the bulk; see the last invariant."""
         self._backlog: bytearray | None = None
         self._congested = False
         self._took_at = 0.0

@@ -151,7 +151,7 @@ class Hub:
         """Close the sockets of those that are gone; also of those that go meanwhile."""
         while self._graves:
             connection = self._graves.pop()
-            del self._connections[connection.socket.fileno()]
+            del self._connections[connection.descriptor]
             connection.end()
             self._edge.counters.connections -= 1
 

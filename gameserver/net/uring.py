@@ -137,8 +137,11 @@ class Ring:
         self._resources.close()
 
     def send(self, sends: Sequence[tuple[int, bytes]]) -> list[tuple[int, int]]:
-        """Each of these to the socket of its descriptor, as many as the limit says. Gives those of which not all was
-        sent: their number here, from 0, and how many bytes were, or what error there was (negative, one of errno)."""
+        """Each of these to the socket of its descriptor; no more of them than the limit. Gives those of which not all
+        was sent: their number here, from 0, and how many bytes were, or what error there was (negative, one of errno).
+
+        The kernel reads the bytes where they lie: `sends` keeps them until it has.
+        """
         words, first, count = self._words, self._first, len(sends)
         assert count <= self.limit
         self._fill_in(sends)
@@ -152,7 +155,6 @@ class Ring:
         return failed + [(number, -errno.EAGAIN) for number in range(taken, count)]
 
     def _fill_in(self, sends: Sequence[tuple[int, bytes]]) -> None:
-        """The kernel reads what is sent where it lies, so it has to live, and stay, until that is over."""
         entries, mask, pointer, address = self._entries, self._mask, self._pointer, self._address
         last: bytes | None = None
         at = size = 0

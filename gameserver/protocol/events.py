@@ -37,7 +37,7 @@ class EventCodec:
         self._has_own_id = {cls for cls in self._names if id_key in {camel(f.name) for f in fields(cls)}}
         self.writers: Mapping[type, Write] = {cls: _writer(name, cls, id_key) for name, cls in self._classes.items()}
         """By class, what makes the line of an event, given its actor's ID and its seq. Raises whatever it likes for
-        what is no plain data."""
+        what is no plain data. A class that is not there is of no event of this kind."""
 
     def name(self, event: Any) -> str:
         return self._names[type(event)]

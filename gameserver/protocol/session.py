@@ -65,15 +65,18 @@ class Gateway(Protocol):
 
 
 class Outgoing:
-    """The sessions that have something queued: flushed once per commit, or else once per turn of the event loop."""
+    """The sessions that have something queued: flushed once per commit, or else once per turn of the event loop.
+
+    Before the first is put among the `touched`, `wake_up` is called. Only `Session.queue` does either: it is too hot
+    for a call each time.
+    """
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self.touched: deque[Session] = deque()
         self._wake = wake
         self._held = False
 
-    def begin(self) -> None:
-        """Before the first is added to those that are `touched`."""
+    def wake_up(self) -> None:
         if not self._held:
             self._wake()
 
@@ -251,7 +254,7 @@ class Session:
         """To be sent with the next flush, after all that was queued before."""
         if not self._queued:
             if not self._outgoing.touched:
-                self._outgoing.begin()
+                self._outgoing.wake_up()
             self._outgoing.touched.append(self)
         elif len(self._queued) > COPIED_BYTES and type(self._queued) is bytes:
             self._queued = bytearray(self._queued)  # to which more can be added in its place

@@ -7,7 +7,7 @@ to think about, classic in which nothing runs out: neither energy nor health nor
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from attrs import define, field, frozen
 
@@ -15,9 +15,9 @@ from gameserver.errors import Refused
 from gameserver.game.classic import Numbers, rules_with
 from gameserver.game.rules import Dice, Result, Rules, Stopped
 
-CLASSIC = "bench-classic"
-VAST = 10**12
-THINGS_PER_KB = 21
+CLASSIC: Final = "bench-classic"
+VAST: Final = 10**12
+THINGS_PER_KB: Final = 21
 
 
 @frozen
@@ -68,12 +68,15 @@ def result(state: State) -> Result | None:
 
 
 def view(state: State) -> Mapping[str, Any]:
-    return {"scores": state.scores}
+    return {"scores": dict(state.scores)}
 
 
-def laden(mode: str, kb: int) -> Rules:
-    """Its state is of about so many KB; that of `bench` is of less than one."""
-    things = [Thing(f"{number:08}", "shield", 3) for number in range(kb * THINGS_PER_KB)]
+def new(kb: int) -> State:
+    return State(things=[Thing(f"{number:08}", "shield", 3) for number in range(kb * THINGS_PER_KB)])
+
+
+def rules_of(mode: str, kb: int) -> Rules:
+    """Its state holds so many KB of things, and what the game itself makes of it: less than one."""
     return Rules(
         mode=mode,
         version=1,
@@ -85,13 +88,13 @@ def laden(mode: str, kb: int) -> Rules:
         deadline=lambda _state: None,
         view=view,
         result=result,
-        new=partial(State, things=things),
+        new=partial(new, kb),
     )
 
 
-rules = laden("bench", 0)
-with_10_kb = laden("bench-10kb", 10)
-with_100_kb = laden("bench-100kb", 100)
+rules = rules_of("bench", 0)
+with_10_kb = rules_of("bench-10kb", 10)
+with_100_kb = rules_of("bench-100kb", 100)
 endless_classic = rules_with(
     CLASSIC,
     1,

@@ -127,12 +127,21 @@ class CountingCatalog(Catalog):
         self._store = store
         super().__init__(*parts)
 
+    def deliver(self, message: Message) -> None:
+        if not self.holds(message.actor_id):
+            self._count(message)
+        super().deliver(message)
+
     def deliver_if_held(self, message: Message) -> bool:
+        if self.holds(message.actor_id):
+            self._count(message)
+        return super().deliver_if_held(message)
+
+    def _count(self, message: Message) -> None:
         if message.reply is not ignore and not isinstance(message.reply, Asked):
             message.reply = Asked(message, self._store, message.reply)
         if isinstance(message.reply, Asked):
             self.asked.append(message.reply)
-        return super().deliver_if_held(message)
 
 
 @define(eq=False)

@@ -13,6 +13,7 @@ from gameserver.game.rules import Dice
 from gameserver.ids import new_id
 from gameserver.net.tokens import Tokens
 from loadtest.bench import rules
+from loadtest.bench.battles import MODE
 from loadtest.bench.database import execute, write_rows
 from loadtest.bench.query_per_step import SCHEMA, Joining, create_app
 from loadtest.bench.scenarios.growth import AXES, WATCHERS, watches
@@ -46,10 +47,10 @@ def test_a_laden_state_has_the_size_in_its_name() -> None:
         "bench-10kb": pytest.approx(10_240, rel=0.1),
         "bench-100kb": pytest.approx(102_400, rel=0.1),
     }
-    assert rules.rules.mode == "bench"
 
 
 def test_an_attack_does_what_it_does_in_the_peer() -> None:
+    assert (rules.rules.mode, rules.endless_classic.mode) == (MODE, rules.CLASSIC)
     state, dice = rules.rules.fresh(), Dice("", 0)
     for number, player in enumerate(["ann", "ben"] * 10):
         (event,) = rules.rules.decide(state, rules.Attack(player), 7, dice)

@@ -32,7 +32,7 @@ USUAL: Final = Size()
 AXES: Final = {
     "connections": {"100": Size(100, 10), "1,000": USUAL, "10,000": Size(10_000, 1_000)},
     "battles": {"10": Size(battles=10), "100": USUAL, "1,000": Size(battles=1_000)},
-    "state": {"1 KB": USUAL, "10 KB": Size(mode="bench-10kb"), "100 KB": Size(mode="bench-100kb")},
+    "state": {"< 1 KB": USUAL, "10 KB": Size(mode="bench-10kb"), "100 KB": Size(mode="bench-100kb")},
 }
 """The first grows in battles of ten connections, so that there are more of these, too; the second among the same
 connections: with few battles most of them watch none, with many each watches ten; the third is what the game has made a
@@ -121,7 +121,7 @@ GROWTH: Final = Scenario(
     figures=(
         Figure("µs per delivery, 100 to 10,000 connections: most by least", spread_of("connections"), most=1.5),
         Figure("µs per delivery, 10 to 1,000 battles: most by least", spread_of("battles"), most=1.5),
-        Figure("µs per delivery, state of 1 to 100 KB: most by least", spread_of("state"), most=1.5),
+        Figure("µs per delivery, state of up to 100 KB: most by least", spread_of("state"), most=1.5),
     ),
     connections=max(size.connections for points in AXES.values() for size in points.values()),
 )

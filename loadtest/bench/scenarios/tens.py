@@ -35,7 +35,7 @@ TENS: Final = Scenario(
     name="tens",
     title="1,000 connections in battles of 10",
     work="Each has one command in flight; each command goes to the ten players of its battle, the sender included. "
-    "It does what it does in the peer (`loadtest/bench/rules.py`); beside that, a game with rules to think about.",
+    "Beside it, the same with a game that has rules to think about.",
     sides=_sides,
     columns=(*RATES, *LATENCIES, *COSTS, LAG, GENERATOR),
     figures=(
