@@ -21,12 +21,13 @@ Written by `make bench`, which measures all of this again in some twenty minutes
 Every command of this server is committed to PostgreSQL (fsync on) before anyone sees it. The peer is a Node.js `ws`
 server that does the same work, in memory or with an INSERT for each command (`loadtest/bench/peer/`); `sendlimit` is a
 loop in C. All sides take turns in one sitting, each freshly started, one at a time, with one PostgreSQL whose WAL has
-its files already, as that of a server has that has run for a while: read the ratios. What our nodes play is what the
-peer plays, and no more: the mode `bench` of `loadtest/bench/rules.py`. Rates belong to one machine and one day, and
-server, PostgreSQL and load generator share its cores; CPU per delivery is steadier than any rate. Shown are medians of
-the rounds, with the least and the most. In a closed loop each connection has one command in flight, so its latency is
-mostly waiting in line; latency under a given load is what the open loop shows. A run counts only if no reply is
-missing, no connection was lost, and what is on record afterwards equals what was answered, to the command.
+its files already, as that of a server has that has run for a while: read the ratios. Where no game is
+named, our nodes play what the peer plays, and no more: the mode `bench` of `loadtest/bench/rules.py`. Rates belong to
+one machine and one day, and server, PostgreSQL and load generator share its cores; CPU per delivery is steadier than
+any rate. Shown are medians of the rounds, with the least and the most. In a closed loop each connection has one command
+in flight, so its latency is mostly waiting in line; latency under a given load is what the open loop shows. A run
+counts only if no reply is missing, no connection was lost, and what is on record afterwards equals what was answered,
+to the command.
 """
 
 

@@ -1,6 +1,7 @@
 """The ring, and what is made of a kernel that has none, or one that cannot be trusted. Needs a Linux that has it."""
 
 import errno
+import gc
 import os
 import socket
 from contextlib import closing, contextmanager
@@ -110,6 +111,18 @@ def test_the_edge_uses_the_ring_where_there_is_one(pair):
                 far.recv(1)
         assert far.recv(2) == b"x"
         assert not together.takes(Descriptor(near), b"not within it")
+
+
+def test_what_the_edge_has_taken_lives_until_it_has_been_sent(pair):
+    near, far = pair
+    with opened(LIMIT), open_bulk(SETTINGS) as together:
+        with together:
+            for n in range(LIMIT):
+                assert together.takes(Descriptor(near), str(n).encode() * 1_000)
+            gc.collect()
+            rubbish = [b"!" * (1_000 + n) for n in range(1_000)]
+        assert far.recv(100_000) == b"".join(str(n).encode() * 1_000 for n in range(LIMIT))
+        assert rubbish
 
 
 @define(eq=False)
