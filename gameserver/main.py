@@ -96,7 +96,7 @@ async def open_node(settings: Settings, rules: list[Rules]) -> AsyncIterator[Nod
     takes_actors = "actors" in settings.node.roles
     async with (
         open_bridge() as bridge,
-        open_postgres(bridge, settings.postgres, settings.node.name, settings.node.start_deadline_ms) as postgres,
+        open_postgres(settings.postgres, settings.node.name, settings.node.start_deadline_ms) as postgres,
         open_postgres_leases(postgres, settings.node.lease_ms if takes_actors else 0) as leases,
         trio.open_nursery() as nursery,
     ):

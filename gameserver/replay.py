@@ -23,7 +23,6 @@ from gameserver.cluster.ports import Lease
 from gameserver.config import CommandSettings, Settings
 from gameserver.errors import LeaseLost, Refused, StartError, unwrapped
 from gameserver.ids import is_uuid
-from gameserver.persistence.bridge import open_bridge
 from gameserver.persistence.embedded_postgres import EmbeddedPostgres
 from gameserver.persistence.embedded_running import running_postgres_url
 from gameserver.persistence.postgres import Postgres, open_postgres
@@ -96,13 +95,13 @@ def _database(settings: Settings) -> Iterator[str]:
 async def _read(settings: Settings, url: str, battle: str, kinds: Kinds) -> Recorded:
     async with _journal(settings, url) as (postgres, journal):
         actor = await postgres.fetchrow(ACTOR, battle)
-        if actor is None or actor["kind"] != "battle":
+        if actor is None or actor.kind != "battle":
             raise StartError(f"there is no battle {battle} in this journal")
         try:
-            kind = kinds.find(actor["kind"], actor["mode"], actor["rules_version"])
+            kind = kinds.find(actor.kind, actor.mode, actor.rules_version)
         except Refused as refused:
             raise StartError(f"{refused.message}; replay needs the rules that it was played with") from refused
-        rows = await journal.read(battle, 0, actor["last_seq"], EVENTS_LIMIT)
+        rows = await journal.read(battle, 0, actor.last_seq, EVENTS_LIMIT)
         restored = await journal.load(battle)
         return Recorded(kind, restored if rows is None else History(None, rows), restored)
 
@@ -111,8 +110,7 @@ async def _read(settings: Settings, url: str, battle: str, kinds: Kinds) -> Reco
 async def _journal(settings: Settings, url: str) -> AsyncIterator[tuple[Postgres, PostgresJournal]]:
     only_one = evolve(settings.postgres, url=url, pool_size=1)
     async with (
-        open_bridge() as bridge,
-        open_postgres(bridge, only_one, NAME, settings.node.start_deadline_ms) as postgres,
+        open_postgres(only_one, NAME, settings.node.start_deadline_ms) as postgres,
         open_postgres_journal(postgres, _no_lease) as journal,
     ):
         yield postgres, journal

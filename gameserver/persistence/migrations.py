@@ -5,17 +5,18 @@ advisory lock lets two nodes that start at the same time take turns. A file whos
 applied, or that was applied but is missing here, stops everything: the schema would not be what the code believes.
 """
 
-import asyncio
 import hashlib
 from importlib.resources import files
-from typing import Final
+from typing import Any, Final, TypeAlias
 
-import asyncpg
+import psycopg
 
 from gameserver.errors import StartError
 
+Connection: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"
+
 LOCK_KEY: Final = 0x67616D65  # any constant of our own: "game"
-CONNECT_DEADLINE_S: Final = 10.0
+CONNECT_DEADLINE_S: Final = 10
 
 HISTORY: Final = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -27,12 +28,12 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
 def migrate(database_url: str) -> list[str]:
     """Apply what is missing and give the names of the files applied now.
 
-    Blocking, with an event loop of its own: for the command line and for tests, never from a Trio task.
-    Raises StartError.
+    Blocking: for the command line and for tests, never from a Trio task. Raises StartError.
     """
     try:
-        return asyncio.run(_migrate(database_url, _files()))
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+        with psycopg.connect(database_url, autocommit=True, connect_timeout=CONNECT_DEADLINE_S) as connection:
+            return _migrate(connection, _files())
+    except psycopg.Error as error:
         raise StartError(f"the database schema could not be brought up to date: {error}") from error
 
 
@@ -42,27 +43,21 @@ def _files() -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-async def _migrate(database_url: str, wanted: dict[str, str]) -> list[str]:
-    connection = await asyncpg.connect(database_url, timeout=CONNECT_DEADLINE_S)
-    try:
-        await connection.execute("SELECT pg_advisory_lock($1)", LOCK_KEY)  # ends with the connection
-        await connection.execute(HISTORY)
-        applied = {row["name"]: row["checksum"] for row in await connection.fetch("SELECT * FROM schema_migrations")}
-        _refuse_differences(wanted, applied)
-        missing = [name for name in wanted if name not in applied]
-        for name in missing:
-            await _apply(connection, name, wanted[name])
-        return missing
-    finally:
-        await connection.close(timeout=CONNECT_DEADLINE_S)
+def _migrate(connection: Connection, wanted: dict[str, str]) -> list[str]:
+    connection.execute("SELECT pg_advisory_lock(%s)", [LOCK_KEY])  # ends with the connection
+    connection.execute(HISTORY)
+    applied: dict[str, str] = dict(connection.execute("SELECT name, checksum FROM schema_migrations").fetchall())
+    _refuse_differences(wanted, applied)
+    missing = [name for name in wanted if name not in applied]
+    for name in missing:
+        _apply(connection, name, wanted[name])
+    return missing
 
 
-async def _apply(connection: "asyncpg.Connection[asyncpg.Record]", name: str, text: str) -> None:
-    async with connection.transaction():
-        await connection.execute(text)
-        await connection.execute(
-            "INSERT INTO schema_migrations (name, checksum) VALUES ($1, $2)", name, _checksum(text)
-        )
+def _apply(connection: Connection, name: str, text: str) -> None:
+    with connection.transaction():
+        connection.execute(text.encode())
+        connection.execute("INSERT INTO schema_migrations (name, checksum) VALUES (%s, %s)", [name, _checksum(text)])
 
 
 def _refuse_differences(wanted: dict[str, str], applied: dict[str, str]) -> None:

@@ -13,23 +13,26 @@ What an error says about the statement:
 """
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Final
+from typing import Any, Final
 
-import asyncpg
+import psycopg
 import trio
 from attrs import frozen
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.errors import UniqueViolation
+from psycopg.pq import PGconn, Ping
 
 from gameserver.config import PostgresSettings
 from gameserver.errors import CommitRejected, JournalError, StartError, StorageUnavailable
-from gameserver.persistence.bridge import Bridge, BridgeClosed, DeadlineExceeded
+from gameserver.persistence.postgres_connection import PostgresConnection, Rows, connect
 from gameserver.persistence.postgres_limits import limit_transactions, limits_of_session
-from gameserver.persistence.postgres_pool import Connection, Pool
-
-Rows = list[asyncpg.Record]
+from gameserver.persistence.postgres_parameters import parameters
+from gameserver.persistence.postgres_pool import Pool
 
 CONNECT_PAUSE_S: Final = 0.2
+PING_S: Final = 2
 
 # The server or the connection went away, so that the last word on the statement is missing. A transaction that took too
 # long (25P04) may have been ended in the moment after its commit.
@@ -40,79 +43,77 @@ SERVER_LOST: Final = ("08", "25P04", "40003", "57P")
 SERVER_TROUBLE: Final = ("25", "40", "53", "55", "57014", "58")
 
 
-class NotLetIn(StorageUnavailable):
-    """The server is there, and gives us no connection: a wrong password, no such database."""
-
-
 @frozen
 class Server:
     """Which PostgreSQL, and how we come to it."""
 
-    bridge: Bridge
     settings: PostgresSettings
     application_name: str
+
+    def conninfo(self, session: Mapping[str, object]) -> dict[str, Any]:
+        """libpq's parameters for a connection with these settings of its own. Raises StartError."""
+        try:
+            known = conninfo_to_dict(self.settings.url, application_name=self.application_name)
+        except psycopg.ProgrammingError:
+            # What libpq says of it quotes it, and there may be a password in it.
+            raise StartError("DATABASE_URL has to look like postgresql://user:password@host/database") from None
+        options = [f"-c {name}={value}" for name, value in session.items()]
+        return known | {"options": " ".join([*options, str(known.get("options", ""))])}
 
 
 class Connections:
     """At most `limit`, for statements that have the same deadline. Use it through `own_connection`."""
 
-    def __init__(self, server: Server, limit: int, deadline_ms: int, server_settings: Mapping[str, str]) -> None:
-        self._bridge, self._settings = server.bridge, server.settings
-        self._deadline_ms = deadline_ms
-        self._server_settings = {
-            "application_name": server.application_name,
-            "jit": "off",  # short statements only: compiling one would take longer than running it
-            **limits_of_session(server.settings, deadline_ms),
-            **server_settings,
-        }
-        wait_s = server.settings.connect_deadline_ms / 1_000
-        idle_s = server.settings.idle_limit_ms / 2_000  # before the server ends it
-        self._pool = Pool(self._connect, limit, wait_s, idle_s)
+    def __init__(self, server: Server, limit: int, deadline_ms: int, session: Mapping[str, str]) -> None:
+        settings = server.settings
+        self._deadline_ms, self._connect_s = deadline_ms, settings.connect_deadline_ms / 1_000
+        # Short statements only: compiling one (jit) would take longer than running it.
+        self._conninfo = server.conninfo({"jit": "off", **limits_of_session(settings, deadline_ms), **session})
+        idle_s = settings.idle_limit_ms / 2_000  # before the server ends it
+        self._pool = Pool(self._connect, limit, self._connect_s, idle_s)
 
     async def fetch(self, text: str, *args: object, lost: type[JournalError]) -> Rows:
         """The rows of one statement; if it was sent and the answer got lost, raises `lost`.
 
         Raises StorageUnavailable when there is no connection to send it on, CommitRejected.
         """
-        both_ms = self._settings.connect_deadline_ms + self._deadline_ms
-        with translated(lost=lost):
-            return await self._bridge.call(self._fetch, text, args, deadline_ms=both_ms)
-
-    async def close(self) -> None:
-        with contextlib.suppress(BridgeClosed, DeadlineExceeded):
-            await self._bridge.call(self._terminate, deadline_ms=self._settings.connect_deadline_ms)
-
-    # on asyncio's loop
-
-    async def _connect(self) -> Connection:
-        connection = await asyncpg.connect(
-            self._settings.url,
-            timeout=self._settings.connect_deadline_ms / 1_000,
-            server_settings=self._server_settings,
-            max_cached_statement_lifetime=0,  # our statements are few, and stay prepared for good
-        )
+        await trio.lowlevel.checkpoint_if_cancelled()
         try:
-            await limit_transactions(connection, self._deadline_ms)
-        except BaseException:
-            connection.terminate()
-            raise
-        return connection
-
-    async def _fetch(self, text: str, args: tuple[object, ...]) -> Rows:
-        with translated(lost=StorageUnavailable, rejected=NotLetIn):  # nothing has been sent yet
-            connection = await self._pool.take()
+            asked = parameters(args)
+        except ValueError as error:
+            raise CommitRejected(str(error)) from error
+        connection = await self._taken()
         try:
-            return await connection.fetch(text, *args, timeout=self._deadline_ms / 1_000)
-        except asyncpg.PostgresError:
-            raise
-        except BaseException:  # also a deadline or a cancellation: whatever comes next must not queue up behind it
-            connection.terminate()
-            raise
+            with trio.fail_after(self._deadline_ms / 1_000):
+                return await connection.fetch(text, asked)
+        except psycopg.Error as error:
+            raise _meaning(error, lost)(_words(error)) from error
+        except trio.TooSlowError as error:
+            raise lost(f"no answer within {self._deadline_ms} ms") from error
+        except trio.ClosedResourceError as error:
+            raise lost("the connection was closed meanwhile") from error
         finally:
             self._pool.give_back(connection)
 
-    async def _terminate(self) -> None:
-        self._pool.terminate()
+    def close(self) -> None:
+        self._pool.close()
+
+    async def _taken(self) -> PostgresConnection:
+        try:
+            return await self._pool.take()
+        except psycopg.Error as error:
+            raise StorageUnavailable(_words(error)) from error
+        except trio.TooSlowError as error:
+            raise StorageUnavailable(f"no connection within {round(self._connect_s * 1_000)} ms") from error
+
+    async def _connect(self) -> PostgresConnection:
+        connection = await connect(self._conninfo, self._connect_s)
+        try:
+            await limit_transactions(connection, self._deadline_ms)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
 
 class Postgres:
@@ -126,7 +127,7 @@ class Postgres:
         """The rows of one statement, on any of the connections. Raises StorageUnavailable, CommitRejected."""
         return await self._shared.fetch(text, *args, lost=StorageUnavailable)
 
-    async def fetchrow(self, text: str, *args: object) -> asyncpg.Record | None:
+    async def fetchrow(self, text: str, *args: object) -> Any | None:
         """The first row, if any. Raises as `fetch`."""
         rows = await self.fetch(text, *args)
         return rows[0] if rows else None
@@ -134,11 +135,11 @@ class Postgres:
 
 @contextlib.asynccontextmanager
 async def open_postgres(
-    bridge: Bridge, settings: PostgresSettings, application_name: str, start_deadline_ms: int
+    settings: PostgresSettings, application_name: str, start_deadline_ms: int
 ) -> AsyncIterator[Postgres]:
     """Connected; waits for a server that is still starting. Raises StartError."""
     give_up_at = trio.current_time() + start_deadline_ms / 1_000
-    async with _open_pool(Server(bridge, settings, application_name), settings.pool_size) as postgres:
+    async with _open_pool(Server(settings, application_name), settings.pool_size) as postgres:
         await _connect_patiently(postgres, give_up_at)
         yield postgres
 
@@ -149,10 +150,11 @@ def own_pool(postgres: Postgres, limit: int) -> AbstractAsyncContextManager[Post
 
 
 def own_connection(
-    postgres: Postgres, deadline_ms: int, server_settings: Mapping[str, str] | None = None
+    postgres: Postgres, deadline_ms: int, session: Mapping[str, str] | None = None
 ) -> AbstractAsyncContextManager[Connections]:
-    """For one purpose: its statements follow one another, and wait for nobody else's."""
-    return _open_connections(postgres.server, 1, deadline_ms, server_settings or {})
+    """For one purpose: its statements follow one another, and wait for nobody else's. `session` are settings of
+    PostgreSQL's."""
+    return _open_connections(postgres.server, 1, deadline_ms, session or {})
 
 
 @contextlib.asynccontextmanager
@@ -163,23 +165,23 @@ async def _open_pool(server: Server, limit: int) -> AsyncIterator[Postgres]:
 
 @contextlib.asynccontextmanager
 async def _open_connections(
-    server: Server, limit: int, deadline_ms: int, server_settings: Mapping[str, str]
+    server: Server, limit: int, deadline_ms: int, session: Mapping[str, str]
 ) -> AsyncIterator[Connections]:
-    connections = Connections(server, limit, deadline_ms, server_settings)
+    connections = Connections(server, limit, deadline_ms, session)
     try:
         yield connections
     finally:
-        with trio.CancelScope(shield=True):  # bounded by the deadline of closing
-            await connections.close()
+        connections.close()
 
 
 async def _connect_patiently(postgres: Postgres, give_up_at: float) -> None:
     while True:
+        let_in = _lets_in(postgres.server)
         try:
             await postgres.fetch("SELECT 1")
-        except (NotLetIn, CommitRejected) as error:
-            raise StartError(f"PostgreSQL does not let us in: {error}") from error
-        except StorageUnavailable as error:
+        except (StorageUnavailable, CommitRejected) as error:
+            if let_in:
+                raise StartError(f"PostgreSQL does not let us in: {error}") from error
             if trio.current_time() + CONNECT_PAUSE_S >= give_up_at:
                 raise StartError(f"PostgreSQL cannot be reached: {error}") from error
         else:
@@ -187,34 +189,25 @@ async def _connect_patiently(postgres: Postgres, give_up_at: float) -> None:
         await trio.sleep(CONNECT_PAUSE_S)
 
 
-@contextlib.contextmanager
-def translated(lost: type[JournalError], rejected: type[JournalError] = CommitRejected) -> Iterator[None]:
-    """What the drivers raise, as ours; `lost` for a statement whose answer did not come."""
-    try:
-        yield
-    except asyncpg.PostgresError as error:
-        raise _meaning(error, lost, rejected)(_words(error)) from error
-    except (OSError, EOFError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-        raise lost(_words(error)) from error
-    except (BridgeClosed, DeadlineExceeded) as error:
-        raise lost(_words(error)) from error
+def _lets_in(server: Server) -> bool:
+    """Whether the server is there, and neither starting nor stopping. Blocks; libpq does not say by which SQLSTATE it
+    was turned away."""
+    conninfo = server.conninfo({}) | {"connect_timeout": PING_S}
+    return PGconn.ping(make_conninfo("", **conninfo).encode()) == Ping.OK
 
 
 def violated(error: CommitRejected) -> str | None:
     """The name of the unique constraint or index that a statement would have broken."""
     cause = error.__cause__
-    return cause.constraint_name if isinstance(cause, asyncpg.UniqueViolationError) else None
+    return cause.diag.constraint_name if isinstance(cause, UniqueViolation) else None
 
 
-def _meaning(
-    error: asyncpg.PostgresError, lost: type[JournalError], rejected: type[JournalError]
-) -> type[JournalError]:
-    state = str(error.sqlstate or "")
-    if state.startswith(SERVER_LOST):
+def _meaning(error: psycopg.Error, lost: type[JournalError]) -> type[JournalError]:
+    if error.sqlstate is None or error.sqlstate.startswith(SERVER_LOST):
         return lost
-    if state.startswith(SERVER_TROUBLE):
+    if error.sqlstate.startswith(SERVER_TROUBLE):
         return StorageUnavailable
-    return rejected
+    return CommitRejected
 
 
 def _words(error: Exception) -> str:

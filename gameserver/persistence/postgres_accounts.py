@@ -3,9 +3,7 @@
 Each call is one statement, and harmless to repeat: a lost answer costs nothing but another try.
 """
 
-from typing import Final
-
-import asyncpg
+from typing import Any, Final
 
 from gameserver.cluster.ports import Remembered
 from gameserver.config import AuthSettings
@@ -73,11 +71,11 @@ class PostgresAccounts:
                 raise
             row = await self._twin(creation_key_hash)
         assert row is not None
-        if row["creation_request_hash"] != request_hash:
+        if row.creation_request_hash != request_hash:
             raise Refused("idempotency_key_reused")
         return PlayerRow(*row[:4])
 
-    async def _twin(self, creation_key_hash: bytes | None) -> asyncpg.Record:
+    async def _twin(self, creation_key_hash: bytes | None) -> Any:
         """The player of the same request, sent twice at the same time; otherwise the username is another player's."""
         row = await self._postgres.fetchrow(CREATED_UNDER, creation_key_hash) if creation_key_hash else None
         if row is None:
@@ -90,7 +88,7 @@ class PostgresAccounts:
 
     async def achieved(self, player_id: str) -> int:
         row = await self._postgres.fetchrow(ACHIEVED, player_id)
-        return int(row["total"]) if row else 0
+        return int(row.total) if row else 0
 
     async def refresh(self, refresh_token_hash: bytes) -> tuple[str, str] | None:
         row = await self._postgres.fetchrow(REFRESH, refresh_token_hash, self._refresh_token_ttl_s)

@@ -1,9 +1,7 @@
 """Facts about groups and battles, from the rows that commits write: as of the last commit, one query for all."""
 
 from collections.abc import Sequence
-from typing import Final
-
-import asyncpg
+from typing import Any, Final
 
 from gameserver.cluster.ports import (
     AttackFacts,
@@ -60,7 +58,7 @@ class PostgresFacts:
     async def whereabouts(self, actor_ids: Sequence[str]) -> Sequence[Whereabouts]:
         """What is no UUID names no actor."""
         rows = await self._postgres.fetch(WHEREABOUTS, [actor_id for actor_id in actor_ids if is_uuid(actor_id)])
-        return [Whereabouts(**row) for row in rows]
+        return [Whereabouts(**row._asdict()) for row in rows]
 
     async def about_battles(self, asked: Sequence[BattleQuestion]) -> Sequence[BattleKnown]:
         """What is no UUID names no battle; it must not spoil the answers to everybody else in the batch."""
@@ -76,21 +74,21 @@ class PostgresFacts:
 
     async def members_among(self, group_ids: Sequence[str], players: Sequence[str]) -> Sequence[str]:
         rows = await self._postgres.fetch(MEMBERS_AMONG, list(group_ids), list(players))
-        return [row["player_id"] for row in rows]
+        return [row.player_id for row in rows]
 
 
-def _battle_facts(row: asyncpg.Record) -> BattleFacts | None:
-    if row["attacker"] is None:
+def _battle_facts(row: Any) -> BattleFacts | None:
+    if row.attacker is None:
         return None
     sides: list[Side] = []
-    if row["attacks"]:
+    if row.attacks:
         sides.append("attacker")
-    if row["defends"]:
+    if row.defends:
         sides.append("defender")
-    return BattleFacts(row["attacker"], row["defender"], tuple(sides), row["owner"])
+    return BattleFacts(row.attacker, row.defender, tuple(sides), row.owner)
 
 
-def _remembered(row: asyncpg.Record) -> Remembered | None:
-    if row["seq"] is None:
+def _remembered(row: Any) -> Remembered | None:
+    if row.seq is None:
         return None
-    return Remembered(row["request_hash"], row["actor_id"], row["seq"], row["answer"])
+    return Remembered(row.request_hash, row.actor_id, row.seq, row.answer)

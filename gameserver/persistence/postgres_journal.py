@@ -20,7 +20,6 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
-import asyncpg
 from attrs import asdict
 
 from gameserver.actors.ports import Activation, Entry, History, JournalRow, Sleeper, Snapshot
@@ -94,7 +93,7 @@ class PostgresJournal:
         for _ in range(ACTIVATION_TRIES):
             row = await self._postgres.fetchrow(ACTIVATE, *asked)
             if row is not None:
-                return Activation(actor_id, **row)
+                return Activation(actor_id, **row._asdict())
             await self._raise_why_not(asked)
         raise StorageUnavailable(f"actor {actor_id} kept changing hands")
 
@@ -103,19 +102,19 @@ class PostgresJournal:
         row = await self._postgres.fetchrow(WHY_NOT_ACTIVATED, *asked)
         if row is None:
             raise ActorNotFound(asked[0])
-        if row["is_set_aside"]:
+        if row.is_set_aside:
             raise ActorSetAside(asked[0])
-        if not row["have_lease"]:
+        if not row.have_lease:
             raise LeaseLost(asked[1])
-        if row["owner"] not in (None, asked[1]):
-            raise OwnedElsewhere(row["owner"])
+        if row.owner not in (None, asked[1]):
+            raise OwnedElsewhere(row.owner)
 
     async def load(self, actor_id: str) -> History:
         rows = await self._postgres.fetch(LOAD, actor_id)
         snapshot = None
-        if rows and rows[0]["is_snapshot"]:
+        if rows and rows[0].is_snapshot:
             first = rows.pop(0)
-            snapshot = Snapshot(first["seq"], first["rules_version"], first["outcomes"])
+            snapshot = Snapshot(first.seq, first.rules_version, first.outcomes)
         return History(snapshot, _journal_rows(rows))
 
     async def read(self, actor_id: str, after: int, up_to: int, limit: int) -> Sequence[JournalRow] | None:
@@ -154,7 +153,7 @@ class PostgresJournal:
     ) -> Sequence[Sleeper]:
         lease, last = self._lease(), after or BEFORE_ALL
         asked = (now_ms, lease.name, lease.incarnation, *_rules_columns(rules), last.wake_at_ms, last.actor_id, limit)
-        return [Sleeper(**row) for row in await self._postgres.fetch(SLEEPERS, *asked)]
+        return [Sleeper(**row._asdict()) for row in await self._postgres.fetch(SLEEPERS, *asked)]
 
 
 def _rules_columns(rules: Sequence[str]) -> tuple[list[str], list[str], list[int]]:
@@ -169,10 +168,9 @@ def _rules_columns(rules: Sequence[str]) -> tuple[list[str], list[str], list[int
     return kinds, modes, versions
 
 
-def _journal_rows(rows: Iterable[asyncpg.Record]) -> list[JournalRow]:
+def _journal_rows(rows: Iterable[Any]) -> list[JournalRow]:
     return [
-        JournalRow(row["first_seq"], row["seq"], row["rules_version"], row["outcomes"], row["public"], row["private"])
-        for row in rows
+        JournalRow(row.first_seq, row.seq, row.rules_version, row.outcomes, row.public, row.private) for row in rows
     ]
 
 

@@ -13,7 +13,8 @@ import trio
 
 from gameserver.cluster.ports import Lease, Renewal
 from gameserver.errors import StorageUnavailable
-from gameserver.persistence.postgres import Connections, Postgres, Rows, own_connection
+from gameserver.persistence.postgres import Connections, Postgres, own_connection
+from gameserver.persistence.postgres_connection import Rows
 
 REGISTER: Final = """
 INSERT INTO nodes (name, incarnation, lease_until, started_at)
@@ -67,7 +68,7 @@ class PostgresLeases:
         asked_at = trio.current_time()
         rows = await self._fetch(CLOCK)
         half_ms = math.ceil((trio.current_time() - asked_at) * 1_000 / 2)
-        return Renewal(held, postgres_ms=int(rows[0]["now_ms"]) + half_ms, error_ms=half_ms)
+        return Renewal(held, postgres_ms=int(rows[0].now_ms) + half_ms, error_ms=half_ms)
 
     async def _fetch(self, text: str, *args: object) -> Rows:
         # A lost answer is harmless: registering and renewing again give the same.

@@ -15,20 +15,19 @@ until the node goes on or its process ends. It is rare: all has arrived but the 
 
 from typing import Final
 
-import asyncpg
-
 from gameserver.config import PostgresSettings
+from gameserver.persistence.postgres_connection import PostgresConnection
 
-HAS_TRANSACTION_TIMEOUT: Final = (17, 0)
+HAS_TRANSACTION_TIMEOUT: Final = 170_000
 
 # If both run out at the same time, PostgreSQL ends the connection instead of only the statement.
 SYNC_GRACE_MS: Final = 500
 
 
-def limits_of_session(settings: PostgresSettings, deadline_ms: int) -> dict[str, str]:
+def limits_of_session(settings: PostgresSettings, deadline_ms: int) -> dict[str, int]:
     """What a connection asks for when it is opened; its statements have `deadline_ms` each."""
     keepalive_s = max(1, settings.silence_limit_ms // 2_000)  # one probe goes unanswered, then it is the limit's turn
-    limits = {
+    return {
         "statement_timeout": deadline_ms,
         "idle_session_timeout": settings.idle_limit_ms,
         "client_connection_check_interval": settings.client_check_interval_ms,
@@ -36,10 +35,9 @@ def limits_of_session(settings: PostgresSettings, deadline_ms: int) -> dict[str,
         "tcp_keepalives_idle": keepalive_s,
         "tcp_keepalives_interval": keepalive_s,
     }
-    return {name: str(limit) for name, limit in limits.items()}
 
 
-async def limit_transactions(connection: "asyncpg.Connection[asyncpg.Record]", deadline_ms: int) -> None:
+async def limit_transactions(connection: PostgresConnection, deadline_ms: int) -> None:
     """The same for whole transactions, if the server knows how. Every statement of ours is one by itself."""
-    if connection.get_server_version() >= HAS_TRANSACTION_TIMEOUT:
+    if connection.server_version >= HAS_TRANSACTION_TIMEOUT:
         await connection.execute(f"SET transaction_timeout = {deadline_ms + SYNC_GRACE_MS}")

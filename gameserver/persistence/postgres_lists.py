@@ -90,7 +90,7 @@ class PostgresLists:
 
     async def actors(self, after: Cursor | None, limit: int) -> Sequence[dict[str, Any]]:
         rows = await self._postgres.fetch(ACTORS, after[0] if after else FIRST_ID, limit)
-        return [dict(row) for row in rows]
+        return [row._asdict() for row in rows]
 
 
 def _position(after: Cursor | None, beyond: tuple[int, str]) -> tuple[int, str]:

@@ -1,6 +1,5 @@
 """Every journal keeps the contract."""
 
-import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
@@ -11,7 +10,6 @@ from gameserver.actors.ports import Journal
 from gameserver.config import PostgresSettings
 from gameserver.errors import OutcomeUnknown, StorageUnavailable
 from gameserver.ids import new_id
-from gameserver.persistence.bridge import open_bridge
 from gameserver.persistence.postgres import Postgres, open_postgres
 from gameserver.persistence.postgres_journal import open_postgres_journal
 from gameserver.persistence.postgres_leases import open_postgres_leases
@@ -70,8 +68,7 @@ class PostgresWorld:
 
     async def table(self, name: str) -> Sequence[Mapping[str, Any]]:
         order = " ORDER BY id" if name == "outbox" else ""
-        rows = [dict(row) for row in await self.postgres.fetch(f"SELECT * FROM {name}{order}")]
-        return [row | {"payload": json.loads(row["payload"])} if "payload" in row else row for row in rows]
+        return [row._asdict() for row in await self.postgres.fetch(f"SELECT * FROM {name}{order}")]
 
 
 class TestMemoryJournal(JournalContract):
@@ -90,9 +87,8 @@ class TestPostgresJournal(JournalContract):
     @pytest.fixture
     async def world(self, database: str) -> AsyncIterator[World]:
         async with AsyncExitStack() as resources:
-            bridge = await resources.enter_async_context(open_bridge())
             settings = PostgresSettings(url=database)
-            postgres = await resources.enter_async_context(open_postgres(bridge, settings, "tests", 5_000))
+            postgres = await resources.enter_async_context(open_postgres(settings, "tests", 5_000))
             yield PostgresWorld(postgres, resources)
 
 

@@ -7,7 +7,6 @@ import trio
 
 from gameserver.cluster.ports import Leases
 from gameserver.config import PostgresSettings
-from gameserver.persistence.bridge import open_bridge
 from gameserver.persistence.postgres import open_postgres
 from gameserver.persistence.postgres_leases import open_postgres_leases
 from tests.cluster.cluster_machine import Gate
@@ -22,7 +21,7 @@ async def leases(request: pytest.FixtureRequest) -> AsyncIterator[Leases]:
         yield MemoryLeases(ClusterStore(live=LiveLeases()), StorageOfNode(Gate()), LEASE_MS)
         return
     settings = PostgresSettings(url=request.getfixturevalue("database"))
-    async with open_bridge() as bridge, open_postgres(bridge, settings, "tests", 5_000) as postgres:
+    async with open_postgres(settings, "tests", 5_000) as postgres:
         async with open_postgres_leases(postgres, LEASE_MS) as opened:
             yield opened
 

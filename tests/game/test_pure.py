@@ -29,7 +29,18 @@ def test_the_game_loads_neither_an_event_loop_nor_a_driver_nor_another_layer() -
     )
     loaded = set(done.stdout.split())
     assert "gameserver.game.skirmish" in loaded
-    assert not loaded & {"trio", "asyncio", "uvloop", "asyncpg", "redis", "quart", "hypercorn", "socket", "structlog"}
+    assert not loaded & {
+        "trio",
+        "asyncio",
+        "uvloop",
+        "asyncpg",
+        "psycopg",
+        "redis",
+        "quart",
+        "hypercorn",
+        "socket",
+        "structlog",
+    }
     ours = {name for name in loaded if name.startswith("gameserver.") and not name.startswith("gameserver.game")}
     assert ours <= OURS
 

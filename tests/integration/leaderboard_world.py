@@ -102,7 +102,7 @@ async def opened_world(
     settings = LeaderboardSettings(reconcile_interval_ms=reconcile_interval_ms)
     async with (
         open_bridge() as bridge,
-        open_postgres(bridge, PostgresSettings(url=database), "test", 10_000) as postgres,
+        open_postgres(PostgresSettings(url=database), "test", 10_000) as postgres,
         trio.open_nursery() as nursery,
     ):
         store, clock = RedisStore(bridge, evolve(SETTINGS, url=redis_url)), StandingClock()

@@ -29,7 +29,7 @@ class Node:
     async def journal(self, url: str, name: str = "node-a", **settings: Any) -> tuple[Journal, Postgres]:
         """A journal that commits over `url`."""
         enter = self._resources.enter_async_context
-        postgres = await enter(open_postgres(self.bridge, PostgresSettings(url=url, **settings), "tests", LONG_MS))
+        postgres = await enter(open_postgres(PostgresSettings(url=url, **settings), "tests", LONG_MS))
         leases = await enter(open_postgres_leases(postgres, lease_ms=60_000))
         lease, _ = await leases.register(name)
         return await enter(open_postgres_journal(postgres, lambda: lease)), postgres

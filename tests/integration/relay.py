@@ -71,7 +71,10 @@ class Relay:
                 async with await self._reach() as server:
                     connection = Connection(self, client, server)
                     self._connections.append(connection)
-                    await connection.run()
+                    try:
+                        await connection.run()
+                    finally:
+                        self._connections.remove(connection)
 
 
 class Connection:

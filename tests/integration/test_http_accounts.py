@@ -8,7 +8,6 @@ from quart.typing import TestClientProtocol as Client
 
 from gameserver.config import AuthSettings, PostgresSettings
 from gameserver.ids import is_uuid
-from gameserver.persistence.bridge import open_bridge
 from gameserver.persistence.postgres import open_postgres
 from gameserver.persistence.postgres_accounts import PostgresAccounts
 from tests.net.http_world import TOKENS, app
@@ -31,7 +30,7 @@ def closed() -> Closed:
 @pytest.fixture
 async def client(database: str, closed: Closed) -> AsyncIterator[Client]:
     settings = PostgresSettings(url=database)
-    async with open_bridge() as bridge, open_postgres(bridge, settings, "test", 10_000) as postgres:
+    async with open_postgres(settings, "test", 10_000) as postgres:
         yield app(accounts=PostgresAccounts(postgres, AuthSettings()), sessions=closed).test_client()
 
 

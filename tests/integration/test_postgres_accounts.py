@@ -11,7 +11,6 @@ from gameserver.config import AuthSettings, PostgresSettings
 from gameserver.errors import Refused
 from gameserver.ids import new_id
 from gameserver.net.ports import PlayerRow
-from gameserver.persistence.bridge import open_bridge
 from gameserver.persistence.postgres import Postgres, open_postgres
 from gameserver.persistence.postgres_accounts import PostgresAccounts
 from tests.integration import rows
@@ -20,7 +19,7 @@ from tests.integration import rows
 @pytest.fixture
 async def postgres(database: str) -> AsyncIterator[Postgres]:
     settings = PostgresSettings(url=database)
-    async with open_bridge() as bridge, open_postgres(bridge, settings, "test", 10_000) as postgres:
+    async with open_postgres(settings, "test", 10_000) as postgres:
         yield postgres
 
 

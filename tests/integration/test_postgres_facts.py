@@ -15,7 +15,6 @@ from gameserver.cluster.ports import (
 )
 from gameserver.config import PostgresSettings
 from gameserver.ids import new_id
-from gameserver.persistence.bridge import open_bridge
 from gameserver.persistence.postgres import Postgres, open_postgres
 from gameserver.persistence.postgres_facts import PostgresFacts
 from tests.integration import rows
@@ -46,7 +45,7 @@ class World:
 @pytest.fixture
 async def world(database: str) -> AsyncIterator[World]:
     settings = PostgresSettings(url=database)
-    async with open_bridge() as bridge, open_postgres(bridge, settings, "test", 10_000) as postgres:
+    async with open_postgres(settings, "test", 10_000) as postgres:
         foxes = await rows.group(postgres, ADA)
         owls = await rows.group(postgres, BOB)
         bears = await rows.group(postgres, CYD, closed=True)

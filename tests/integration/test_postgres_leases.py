@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import AsyncIterator
-from datetime import timedelta
 
 import pytest
 
@@ -10,7 +9,6 @@ from gameserver.actors.ports import Snapshot
 from gameserver.config import PostgresSettings
 from gameserver.errors import LeaseLost, StorageUnavailable
 from gameserver.ids import new_id
-from gameserver.persistence.bridge import open_bridge
 from gameserver.persistence.postgres import Postgres, open_postgres
 from gameserver.persistence.postgres_journal import open_postgres_journal
 from gameserver.persistence.postgres_leases import open_postgres_leases
@@ -21,7 +19,7 @@ from tests.integration.relay import opened_relay
 
 @pytest.fixture
 async def postgres(database: str) -> AsyncIterator[Postgres]:
-    async with open_bridge() as bridge, open_postgres(bridge, PostgresSettings(url=database), "tests", 5_000) as opened:
+    async with open_postgres(PostgresSettings(url=database), "tests", 5_000) as opened:
         yield opened
 
 
@@ -41,10 +39,10 @@ async def test_a_lease_is_held_until_a_new_incarnation_comes(postgres: Postgres)
 
 async def test_a_registration_without_an_answer_is_tried_again_under_the_same_incarnation(database: str) -> None:
     """PostgreSQL may come to the first one last: it must not depose what the node holds by then."""
-    async with opened_relay(database) as relay, open_bridge() as bridge:
+    async with opened_relay(database) as relay:
         settings = PostgresSettings(url=relay.url, lease_deadline_ms=300)
         async with (
-            open_postgres(bridge, settings, "tests", 5_000) as opened,
+            open_postgres(settings, "tests", 5_000) as opened,
             open_postgres_leases(opened, lease_ms=60_000) as leases,
         ):
             first, _ = await leases.register("node-a")
@@ -105,14 +103,18 @@ async def test_retention_keeps_what_restores_an_actor(postgres: Postgres) -> Non
 
 
 async def test_retention_forgets_logins_that_expired_and_nodes_that_never_came_back(postgres: Postgres) -> None:
-    insert = (
-        "INSERT INTO refresh_tokens (id, player_id, token_hash, expires_at) VALUES ($1, $1, $2, now() + $3::interval)"
-    )
-    await postgres.fetch(insert, new_id(), b"old", timedelta(seconds=-1))
-    await postgres.fetch(insert, new_id(), b"new", timedelta(days=1))
-    gone = "INSERT INTO nodes (name, incarnation, lease_until, started_at) VALUES ($1, '', now() - $2::interval, now())"
-    await postgres.fetch(gone, "long ago", timedelta(days=2))
-    await postgres.fetch(gone, "just now", timedelta(seconds=1))
+    insert = """
+        INSERT INTO refresh_tokens (id, player_id, token_hash, expires_at)
+        VALUES ($1, $1, $2, now() + $3 * interval '1 s')
+    """
+    await postgres.fetch(insert, new_id(), b"old", -1)
+    await postgres.fetch(insert, new_id(), b"new", 86_400)
+    gone = """
+        INSERT INTO nodes (name, incarnation, lease_until, started_at)
+        VALUES ($1, '', now() - $2 * interval '1 s', now())
+    """
+    await postgres.fetch(gone, "long ago", 2 * 86_400)
+    await postgres.fetch(gone, "just now", 1)
     assert await PostgresRetention(postgres).prune(journal_days=30, key_days=7) == 2
-    assert [row["token_hash"] for row in await postgres.fetch("SELECT token_hash FROM refresh_tokens")] == [b"new"]
-    assert [row["name"] for row in await postgres.fetch("SELECT name FROM nodes")] == ["just now"]
+    assert [row.token_hash for row in await postgres.fetch("SELECT token_hash FROM refresh_tokens")] == [b"new"]
+    assert [row.name for row in await postgres.fetch("SELECT name FROM nodes")] == ["just now"]

@@ -7,7 +7,6 @@ from attrs import frozen
 
 from gameserver.config import AuthSettings, PostgresSettings
 from gameserver.ids import new_id
-from gameserver.persistence.bridge import open_bridge
 from gameserver.persistence.postgres import Postgres, open_postgres
 from gameserver.persistence.postgres_accounts import PostgresAccounts
 from gameserver.persistence.postgres_lists import PostgresLists
@@ -24,7 +23,7 @@ class World:
 @pytest.fixture
 async def world(database: str) -> AsyncIterator[World]:
     settings = PostgresSettings(url=database)
-    async with open_bridge() as bridge, open_postgres(bridge, settings, "test", 10_000) as postgres:
+    async with open_postgres(settings, "test", 10_000) as postgres:
         yield World(postgres, PostgresAccounts(postgres, AuthSettings()), PostgresLists(postgres))
 
 

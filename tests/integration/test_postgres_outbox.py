@@ -3,7 +3,6 @@ import json
 from gameserver.cluster.ports import News
 from gameserver.config import PostgresSettings
 from gameserver.ids import derived_id
-from gameserver.persistence.bridge import open_bridge
 from gameserver.persistence.postgres import open_postgres
 from gameserver.persistence.postgres_outbox import PostgresOutbox
 
@@ -12,8 +11,7 @@ WRITE = "INSERT INTO outbox (actor_id, seq, topic, payload) VALUES ($1, $2, $3, 
 
 async def test_rows_are_read_in_order_until_they_are_finished(database: str) -> None:
     async with (
-        open_bridge() as bridge,
-        open_postgres(bridge, PostgresSettings(url=database), "test", 10_000) as postgres,
+        open_postgres(PostgresSettings(url=database), "test", 10_000) as postgres,
     ):
         outbox, battle = PostgresOutbox(postgres), derived_id("battle")
         assert await outbox.read(10) == []

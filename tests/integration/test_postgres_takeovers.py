@@ -149,7 +149,7 @@ async def test_connections_that_nobody_uses_are_closed_and_opened_anew_unnoticed
 async def test_an_older_server_is_not_asked_for_what_it_does_not_know(
     node: Node, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgres_limits, "HAS_TRANSACTION_TIMEOUT", (99, 0))
+    monkeypatch.setattr(postgres_limits, "HAS_TRANSACTION_TIMEOUT", 990_000)
     _, postgres = await node.journal(database)
     assert [row[0] for row in await postgres.fetch("SHOW transaction_timeout")] == ["0"]
 
