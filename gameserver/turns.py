@@ -37,7 +37,10 @@ def one_turn(steps: Iterator[None]) -> bool:
     """Go on with a walk for one turn; gives whether that was the end of it."""
     now = trio_clock()
     turn_ends_at = now() + TURN_S
-    return all(now() < turn_ends_at for _ in steps)
+    for _ in steps:  # noqa: SIM110 - a generator within would be resumed at each step, too
+        if now() >= turn_ends_at:
+            return False
+    return True
 
 
 def strides(many: Sequence[T], length: int) -> Iterator[Sequence[T]]:

@@ -131,13 +131,14 @@ class Committer:
             else:
                 await trio.lowlevel.checkpoint()
             await self.delivery.begin(self._on_the_way)
-            self._count_waiting(-sum(pending.counted for pending in self._on_the_way.values()))
+            self._count_waiting(-sum([pending.counted for pending in self._on_the_way.values()]))
             self._on_the_way.clear()
         finally:
             for pending in self._on_the_way.values():
                 self._drop(pending, Refused("node_stopping"))
             self._on_the_way.clear()
-            self._turns.unpark_all()
+            if self._turns:
+                self._turns.unpark_all()
 
     def _take(self) -> Iterator[None]:
         """The oldest pendings, as many as one commit may carry, and one of each actor."""
@@ -178,8 +179,9 @@ class Committer:
             await in_turns(self._lose(batch, "outcome_unknown"))
         else:
             overtaken = [pending for pending in batch if pending.actor.id not in landed]
-            self.counters.overtaken += len(overtaken)
-            await in_turns(self._lose(overtaken, "actor_restarting"))
+            if overtaken:
+                self.counters.overtaken += len(overtaken)
+                await in_turns(self._lose(overtaken, "actor_restarting"))
 
     async def _append_patiently(self, batch: Sequence[Pending]) -> frozenset[str]:
         entries = [pending.entry for pending in batch]
@@ -228,7 +230,7 @@ class Committer:
         self.delivery.refuse(pending, error)
 
     def _count(self, batch: Sequence[Pending]) -> None:
-        events = sum(len(pending.lines) for pending in batch)
+        events = sum([len(pending.lines) for pending in batch])
         self.counters.commits += 1
         self.counters.entries += len(batch)
         self.counters.events += events

@@ -31,6 +31,8 @@ class Delivery:
         self._dropped: deque[Pending] = deque()
         self._deliver, self._refuse, self._over = trio.Event(), trio.Event(), False
         self._to_tell: list[Callable[[], None]] = []
+        self._has_news = False
+        """What is being delivered carried outbox rows."""
 
     def holds(self, actor: Writer) -> bool:
         return actor in self._landed
@@ -74,16 +76,17 @@ class Delivery:
         while True:
             await self._deliver.wait()
             self._deliver = trio.Event()
-            has_news = any(pending.attached and pending.attached.outbox for pending in self._landed.values())
+            self._has_news = False
             self._audience.begin()
             try:
                 await in_turns(self._deliveries())
             finally:
                 at_once(self._audience.flush())  # nothing any more, unless the walk was cancelled
-            if has_news:
+            if self._has_news:
                 for callback in self._to_tell:
                     callback()
-            self._moved.unpark_all()
+            if self._moved:
+                self._moved.unpark_all()
 
     def _deliveries(self) -> Iterator[None]:
         for pending in list(self._landed.values()):
@@ -99,6 +102,8 @@ class Delivery:
 
     def _pass_on(self, pending: Pending) -> Walk:
         """To its actor and the audience, after all who waited for it."""
+        if pending.attached and pending.attached.outbox:
+            self._has_news = True
         pending.actor.on_committed(pending)
         return self._audience.committed(pending.committed()) if pending.lines else ()
 

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import psycopg
 import trio
-from attrs import frozen
+from attrs import field, frozen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import UniqueViolation
 from psycopg.pq import PGconn, Ping
@@ -29,7 +29,7 @@ from gameserver.errors import CommitRejected, JournalError, StartError, StorageU
 from gameserver.persistence.postgres_connection import PostgresConnection, Rows, connect
 from gameserver.persistence.postgres_limits import limit_transactions, limits_of_session
 from gameserver.persistence.postgres_parameters import parameters
-from gameserver.persistence.postgres_pool import Pool
+from gameserver.persistence.postgres_pool import Pool, Terms, ending_overdue
 
 CONNECT_PAUSE_S: Final = 0.2
 PING_S: Final = 2
@@ -49,6 +49,7 @@ class Server:
 
     settings: PostgresSettings
     application_name: str
+    pools: set[Pool] = field(factory=set, init=False)
 
     def conninfo(self, session: Mapping[str, object]) -> dict[str, Any]:
         """libpq's parameters for a connection with these settings of its own. Raises StartError."""
@@ -66,11 +67,13 @@ class Connections:
 
     def __init__(self, server: Server, limit: int, deadline_ms: int, session: Mapping[str, str]) -> None:
         settings = server.settings
-        self._deadline_ms, self._connect_s = deadline_ms, settings.connect_deadline_ms / 1_000
+        self._server, self._deadline_ms = server, deadline_ms
+        self._connect_s = settings.connect_deadline_ms / 1_000
         # Short statements only: compiling one (jit) would take longer than running it.
         self._conninfo = server.conninfo({"jit": "off", **limits_of_session(settings, deadline_ms), **session})
         idle_s = settings.idle_limit_ms / 2_000  # before the server ends it
-        self._pool = Pool(self._connect, limit, self._connect_s, idle_s)
+        self._pool = Pool(self._connect, Terms(limit, self._connect_s, deadline_ms / 1_000, idle_s))
+        server.pools.add(self._pool)
 
     async def fetch(self, text: str, *args: object, lost: type[JournalError]) -> Rows:
         """The rows of one statement; if it was sent and the answer got lost, raises `lost`.
@@ -84,18 +87,16 @@ class Connections:
             raise CommitRejected(str(error)) from error
         connection = await self._taken()
         try:
-            with trio.fail_after(self._deadline_ms / 1_000):
-                return await connection.fetch(text, asked)
+            return await connection.fetch(text, asked)
         except psycopg.Error as error:
             raise _meaning(error, lost)(_words(error)) from error
-        except trio.TooSlowError as error:
-            raise lost(f"no answer within {self._deadline_ms} ms") from error
         except trio.ClosedResourceError as error:
-            raise lost("the connection was closed meanwhile") from error
+            raise lost(f"no answer within {self._deadline_ms} ms, or the node is stopping") from error
         finally:
             self._pool.give_back(connection)
 
     def close(self) -> None:
+        self._server.pools.discard(self._pool)
         self._pool.close()
 
     async def _taken(self) -> PostgresConnection:
@@ -139,9 +140,11 @@ async def open_postgres(
 ) -> AsyncIterator[Postgres]:
     """Connected; waits for a server that is still starting. Raises StartError."""
     give_up_at = trio.current_time() + start_deadline_ms / 1_000
-    async with _open_pool(Server(settings, application_name), settings.pool_size) as postgres:
-        await _connect_patiently(postgres, give_up_at)
-        yield postgres
+    server = Server(settings, application_name)
+    with ending_overdue(server.pools):
+        async with _open_pool(server, settings.pool_size) as postgres:
+            await _connect_patiently(postgres, give_up_at)
+            yield postgres
 
 
 def own_pool(postgres: Postgres, limit: int) -> AbstractAsyncContextManager[Postgres]:

@@ -128,10 +128,10 @@ class PostgresJournal:
     async def append(self, entries: Sequence[Entry]) -> frozenset[str]:
         if not entries:
             return frozenset()
-        more = _rows_by_table(entries)
-        text, args = (COMMIT_WITH_PROJECTIONS, (_json(more),)) if more else (COMMIT, ())
+        more = [entry for entry in entries if entry.projections or entry.outbox or entry.keys]
+        text, args = (COMMIT_WITH_PROJECTIONS, (_json(_rows_by_table(more)),)) if more else (COMMIT, ())
         landed = await self._commits.fetch(text, *_columns(entries), *args, lost=OutcomeUnknown)
-        return frozenset(entries[row[0] - 1].actor_id for row in landed)
+        return frozenset([entries[place - 1].actor_id for (place,) in landed])
 
     async def save_snapshot(self, actor_id: str, epoch: int, snapshot: Snapshot) -> None:
         args = (actor_id, epoch, snapshot.seq, snapshot.rules_version, snapshot.state)
@@ -181,20 +181,23 @@ def _without_hole(rows: Sequence[JournalRow], after: int) -> bool:
     return all(row.first_seq == before.seq + 1 for before, row in pairwise(rows))
 
 
-def _columns(entries: Sequence[Entry]) -> tuple[Sequence[object], ...]:
+def _columns(entries: Sequence[Entry]) -> Iterable[object]:
     """The parameters $1 to $9 of the commit."""
-    rows = [entry.row for entry in entries]
-    return (
-        [entry.actor_id for entry in entries],
-        [entry.epoch for entry in entries],
-        [row.first_seq for row in rows],
-        [row.seq for row in rows],
-        [row.rules_version for row in rows],
-        [entry.wake_at_ms for entry in entries],
-        [row.outcomes for row in rows],
-        [row.public for row in rows],
-        [row.private for row in rows],
-    )
+    rows = [
+        (
+            entry.actor_id,
+            entry.epoch,
+            entry.row.first_seq,
+            entry.row.seq,
+            entry.row.rules_version,
+            entry.wake_at_ms,
+            entry.row.outcomes,
+            entry.row.public,
+            entry.row.private,
+        )
+        for entry in entries
+    ]
+    return zip(*rows, strict=True)
 
 
 def _rows_by_table(entries: Sequence[Entry]) -> dict[str, list[Any]]:
@@ -203,8 +206,6 @@ def _rows_by_table(entries: Sequence[Entry]) -> dict[str, list[Any]]:
     outbox: list[Any] = []
     keys: list[Any] = []
     for entry in entries:
-        if not (entry.projections or entry.outbox or entry.keys):  # as play has it
-            continue
         for projection in entry.projections:
             assert projection.table in PROJECTED, projection.table
             projections.setdefault(projection.table, {})[projection.key] = projection.row

@@ -2,7 +2,7 @@
 
 A statement says what its parameters are (`$1::uuid[]`, or the column that one is compared with), so nothing is asked of
 PostgreSQL but to read a text, as it does with a literal. Bytes alone go as they are: as text they would be twice as
-long. A list is an array of one dimension.
+long. A list or a tuple is an array of one dimension.
 """
 
 import struct
@@ -13,6 +13,7 @@ from psycopg.pq import Format
 
 Sent = tuple[bytes | None, Format]
 """What is sent for a parameter."""
+Array = list[Any] | tuple[Any, ...]
 Parameters = tuple[list[bytes | None], list[Format]]
 """The same for all, as libpq wants it."""
 
@@ -40,7 +41,7 @@ def _text(text: str) -> Sent:
     return text.encode(), TEXT
 
 
-def _array(values: list[Any]) -> Sent:
+def _array(values: Array) -> Sent:
     first = values[0] if values else None
     if first is None:
         first = next((value for value in values if value is not None), None)
@@ -49,19 +50,19 @@ def _array(values: list[Any]) -> Sent:
     return _text(_array_of_texts(values) if type(first) is str else _array_of_numbers(values))
 
 
-def _array_of_bytes(values: list[bytes | None]) -> bytes:
+def _array_of_bytes(values: Array) -> bytes:
     parts = [ARRAY_HEADER.pack(1, None in values, BYTEA, len(values), 1)]
     for each in values:
         parts += (NULL,) if each is None else (LENGTH.pack(len(each)), each)
     return b"".join(parts)
 
 
-def _array_of_numbers(values: list[Any]) -> str:
+def _array_of_numbers(values: Array) -> str:
     texts = map(str, values) if None not in values else ["NULL" if each is None else str(each) for each in values]
     return "{" + ",".join(texts) + "}"
 
 
-def _array_of_texts(values: list[Any]) -> str:
+def _array_of_texts(values: Array) -> str:
     if None not in values:
         joined = '","'.join(values)
         if "\\" not in joined and joined.count('"') == 2 * (len(values) - 1):  # as IDs are: nothing to be quoted
@@ -82,4 +83,5 @@ _SENT: Final[Mapping[type, Callable[[Any], Sent]]] = {
     str: _text,
     bytes: lambda value: (value, BINARY),
     list: _array,
+    tuple: _array,
 }

@@ -1,69 +1,109 @@
 """Connections to PostgreSQL that are used in turns.
 
 They are opened when they are needed, also after they were lost, and ended by the server when nobody has needed them for
-long.
+long. Each is lent for a time: one that is not back by then is closed, and with it ends what the borrower waits for. One
+look at all of them does that, since a scope of Trio's for each statement costs as much as to send it.
 """
 
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from typing import Final
 
 import trio
+from attrs import frozen
 
+from gameserver.beats import next_beat
 from gameserver.persistence.postgres_connection import PostgresConnection
+from gameserver.turns import trio_clock
+
+LOOK_S: Final = 0.1
+"""So much longer a connection may be kept than it is lent for."""
+
+
+@frozen
+class Terms:
+    """At most `limit` connections. Whoever waits for one, or for its opening, does so up to `wait_s`, and has it for
+    `loan_s`. What was idle for `idle_s` is not used any more."""
+
+    limit: int
+    wait_s: float
+    loan_s: float
+    idle_s: float
 
 
 class Pool:
-    """At most `limit`; whoever waits for one, or for `connect`, does so up to `wait_s`. What was idle for `idle_s` is
-    not used any more."""
+    """Whoever opens it has `end_overdue` called now and then, and `close` in the end."""
 
-    def __init__(
-        self, connect: Callable[[], Awaitable[PostgresConnection]], limit: int, wait_s: float, idle_s: float
-    ) -> None:
-        self._connect, self._wait_s, self._idle_s = connect, wait_s, idle_s
-        self._free = trio.Semaphore(limit)
-        self._connections: set[PostgresConnection] = set()
+    def __init__(self, connect: Callable[[], Awaitable[PostgresConnection]], terms: Terms) -> None:
+        self._connect, self._terms = connect, terms
+        self._free = trio.Semaphore(terms.limit)
+        self._lent: dict[PostgresConnection, float] = {}
+        """Each until when."""
         self._idle: list[tuple[PostgresConnection, float]] = []
-        """Each since when; that which was used last comes last."""
+        """Each until when it may be used; that which was used last comes last."""
+        self._now = trio_clock()
 
     async def take(self) -> PostgresConnection:
         """To be given back. Raises TooSlowError, and whatever `connect` raises."""
         if self._free.value and (idle := self._idle_one()) is not None:
             self._free.acquire_nowait()
-            return idle
-        with trio.fail_after(self._wait_s):
+            return self._lend(idle)
+        with trio.fail_after(self._terms.wait_s):
             await self._free.acquire()
             try:
-                return self._idle_one() or await self._new_one()
+                return self._lend(self._idle_one() or await self._connect())
             except BaseException:
                 self._free.release()
                 raise
 
     def give_back(self, connection: PostgresConnection) -> None:
         """In whatever state it is."""
+        del self._lent[connection]
         if connection.settled:
-            self._idle.append((connection, trio.current_time()))
+            self._idle.append((connection, self._now() + self._terms.idle_s))
         else:
-            self._part_with(connection)
+            connection.close()
         self._free.release()
+
+    def end_overdue(self) -> None:
+        now = self._now()
+        for connection, until in self._lent.items():
+            if until <= now:
+                connection.close()
 
     def close(self) -> None:
         """All of them, at once, whoever is using them."""
-        for connection in self._connections:
+        for connection in (*self._lent, *(connection for connection, _ in self._idle)):
             connection.close()
 
     def _idle_one(self) -> PostgresConnection | None:
-        oldest = trio.current_time() - self._idle_s
+        now = self._now()
         while self._idle:
-            connection, since = self._idle.pop()
-            if since > oldest and connection.usable:
+            connection, until = self._idle.pop()
+            if now < until and connection.usable:
                 return connection
-            self._part_with(connection)
+            connection.close()
         return None
 
-    async def _new_one(self) -> PostgresConnection:
-        connection = await self._connect()
-        self._connections.add(connection)
+    def _lend(self, connection: PostgresConnection) -> PostgresConnection:
+        self._lent[connection] = self._now() + self._terms.loan_s
         return connection
 
-    def _part_with(self, connection: PostgresConnection) -> None:
-        connection.close()
-        self._connections.remove(connection)
+
+@contextlib.contextmanager
+def ending_overdue(pools: Iterable[Pool]) -> Iterator[None]:
+    """Meanwhile, what is overdue in these is ended; also in those that come later."""
+    scope = trio.CancelScope()
+    trio.lowlevel.spawn_system_task(_keep_ending_overdue, pools, scope)  # it waits for nobody, and cannot fail
+    try:
+        yield
+    finally:
+        scope.cancel()
+
+
+async def _keep_ending_overdue(pools: Iterable[Pool], scope: trio.CancelScope) -> None:
+    with scope:
+        while True:
+            await next_beat(LOOK_S)
+            for pool in pools:
+                pool.end_overdue()

@@ -66,7 +66,7 @@ async def test_a_statement_whose_columns_have_changed_is_prepared_anew(one: Conn
 
 async def test_who_waits_is_told_when_the_connections_are_closed(one: Connections) -> None:
     async def wait() -> None:
-        with pytest.raises(OutcomeUnknown, match="closed"):
+        with pytest.raises(OutcomeUnknown, match="stopping"):
             await fetched(one, "SELECT 1 FROM pg_sleep(4)")
 
     with trio.fail_after(2):
