@@ -76,7 +76,9 @@ class Actor:
         self._now_s, self._now_ms = trio_clock(), 0
         self._deadline_ms: int | None = None
         self._alarm_ms: int | None = None
-        self._scope = trio.CancelScope()
+        self._scope, self._abandoned = trio.CancelScope(), False
+        self.worked_at = self._now_s()
+        """When it was last asked something, by Trio's clock."""
         self.durable_seq = memory.seq
         """Up to here everybody may see: what lies above it is still on its way."""
 
@@ -102,7 +104,7 @@ class Actor:
         with self._scope:
             while True:
                 await self._mailbox.wait()
-                if self._scope.cancel_called:  # abandoned when a message had woken it already: nothing here is true
+                if self._abandoned:  # when a message had woken it already: nothing here is true
                     break
                 if self._work():
                     await self._around.committer.landed(self)
@@ -111,6 +113,7 @@ class Actor:
 
     def abandon(self) -> None:
         """Throw this life away: its state is not what is durable."""
+        self._abandoned = True
         self._scope.cancel()
 
     def snapshot(self) -> Snapshot | None:
@@ -154,6 +157,7 @@ class Actor:
             if messages and (now := self._now_s()) > turn_ends_at:
                 break
         if self._pending is not None:
+            self.worked_at = now
             self._end_turn(self._pending)
         if not leave:
             self._set_alarm()

@@ -43,7 +43,7 @@ from gameserver.errors import (
     Refused,
     RulesUnknown,
 )
-from gameserver.turns import in_turns, trio_clock
+from gameserver.turns import in_turns
 
 log = structlog.get_logger()
 
@@ -80,7 +80,6 @@ class Catalog:
         self._activating = trio.CapacityLimiter(limits.activations_limit)
         self._releasing = trio.CapacityLimiter(limits.activations_limit)
         self._nursery: trio.Nursery | None = None
-        self._now_s = trio_clock()
         self._neighbours: Neighbours = Alone(self.deliver)
         self._stopping = False
         self.counters = CatalogCounters()
@@ -100,7 +99,7 @@ class Catalog:
         elif self._committer.overloaded or len(self._cells) >= self._limits.active_limit:
             self._refuse_overload(message)
         else:
-            cell = Cell(message.actor_id, Mailbox(self._limits.mailbox_limit), self._now_s())
+            cell = Cell(message.actor_id, Mailbox(self._limits.mailbox_limit))
             self._cells[message.actor_id] = cell
             self._nursery.start_soon(self._supervise, cell)
             cell.mailbox.put(message)  # which has room for one
@@ -112,12 +111,8 @@ class Catalog:
             return False
         if self._nursery is None or self._stopping:
             message.reply(Refused("node_stopping"))
-        elif self._committer.overloaded:
+        elif self._committer.overloaded or not cell.mailbox.put(message):
             self._refuse_overload(message)
-        else:
-            cell.last_message_at = self._now_s()
-            if not cell.mailbox.put(message):
-                self._refuse_overload(message)
         return True
 
     def _send(self, message: Message) -> None:

@@ -14,7 +14,6 @@ class Cell:
 
     actor_id: str
     mailbox: Mailbox
-    last_message_at: float
     actor: Actor | None = None
     epoch: int = 0
     hand_to: str | None = None

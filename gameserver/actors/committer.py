@@ -72,8 +72,9 @@ class Committer:
         """Where the actor puts what it decides now."""
         pending = self._gathering.get(actor)
         if pending is None:
+            if not self._gathering:
+                self._wake.set()
             pending = self._gathering[actor] = Pending(actor, actor.seq + 1)
-            self._wake.set()
         return pending
 
     def holds(self, actor: Writer) -> bool:

@@ -28,8 +28,9 @@ class Sweeper:
         soon_ms = self._clock.now_ms() + self._limits.idle_ms
         for cell in list(self._cells.values()):
             yield
-            if cell.last_message_at > idle_since or cell.actor is None or cell.mailbox.messages:
+            actor = cell.actor
+            if actor is None or actor.worked_at > idle_since or cell.mailbox.messages:
                 continue
-            wake_at_ms = cell.actor.wake_at_ms()
+            wake_at_ms = actor.wake_at_ms()
             if wake_at_ms is None or wake_at_ms > soon_ms:
                 cell.mailbox.put(internal(cell.actor_id, Passivate()))
