@@ -40,7 +40,10 @@ encode: Final[Callable[[Any], bytes]] = msgspec.json.Encoder().encode
 """JSON bytes of plain data, in the order of its keys: the same data always gives the same bytes."""
 
 NOT_PLAIN: Final = (TypeError, ValueError, OverflowError, RecursionError)
-"""What `encode` raises for what is no plain data, such as the view of a mode that has gone wrong."""
+"""What `encode` raises, and `copied`, for what is no plain data, such as the view of a mode that has gone wrong."""
+
+copied: Final[Callable[[Any], Any]] = msgspec.to_builtins
+"""Plain data once more, that shares nothing with what it is made of. Raises what is in `NOT_PLAIN`."""
 
 decode: Final[Callable[[bytes], Any]] = msgspec.json.Decoder().decode
 """Plain data of JSON bytes. Raises msgspec.DecodeError."""
@@ -89,6 +92,7 @@ __all__ = [
     "NOT_PLAIN",
     "camel",
     "converter",
+    "copied",
     "decode",
     "encode",
     "explain",

@@ -16,6 +16,7 @@ from gameserver.actors.pending import Pending
 from gameserver.actors.ports import Accepted
 from gameserver.actors.projections import PROJECTIONS
 from gameserver.actors.time_limit import RulesTooSlow, time_limit
+from gameserver.codec import copied
 from gameserver.errors import Refused
 from gameserver.game.machine import Machine
 from gameserver.game.rules import Dice
@@ -58,15 +59,21 @@ class Referee:
             raise self._refusal(error, name) from error
 
     def view(self) -> Any:
-        """Raises Refused."""
+        """As it is now: it is shown when the state has gone on, and what is not durable yet must not shine through.
+
+        Raises Refused.
+        """
         try:
-            return self._limited(self._machine.view)
+            return self._limited(self._view)
         except Exception as error:
             raise self._refusal(error, "view") from error
 
     def deadline(self) -> int | None:
         """Raises RulesTooSlow, or whatever the rules do; the state is broken then."""
         return self._limited(self._machine.deadline)
+
+    def _view(self) -> Any:
+        return copied(self._machine.view())
 
     def _rule(self, command: Any, now_ms: int, pending: Pending) -> Accepted:
         machine, lines, before, already = self._machine, pending.lines, self.seq, len(pending.lines)

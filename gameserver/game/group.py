@@ -291,7 +291,7 @@ class Group:
             "closed": state.closed,
             "cooldownUntil": state.cooldown_until,
             "members": {player: {"role": m.role, "joinedAt": m.joined_at} for player, m in state.members.items()},
-            "openBattles": list(state.open_battles),
+            "openBattles": state.open_battles,
         }
 
     def state(self) -> GroupState:

@@ -10,8 +10,7 @@ is the battle's own business (`game/battle.py`). The contract:
   and ignores what it does not know. Everything random or timed comes from the event itself: folding the journal
   always gives the same state.
 - `deadline(state)` is when, in wall-clock milliseconds, `decide` wants to be asked with `TimeUp`; None for never.
-- `view(state)` is what players may see of the state, as JSON-ready data of its own: it is sent after later events have
-  changed the state.
+- `view(state)` is what players may see of the state, as JSON-ready data. It may hold parts of the state: it is copied.
 - `result(state)` is None while the battle goes on, and says who won once it is over; after `Stopped` at the latest.
 
 States, commands and events hold no floats and no sets. A command class has a `player_id`, filled in from the

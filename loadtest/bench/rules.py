@@ -68,7 +68,7 @@ def result(state: State) -> Result | None:
 
 
 def view(state: State) -> Mapping[str, Any]:
-    return {"scores": dict(state.scores)}
+    return {"scores": state.scores}
 
 
 def new(kb: int) -> State:

@@ -38,6 +38,19 @@ async def test_reads_refusals_and_retries_wait_for_what_they_saw(autojump_clock)
         assert retried.seq == (await hit.answer()).seq == read.seq
 
 
+async def test_a_read_shows_nothing_of_what_was_decided_after_it(autojump_clock):
+    """It leaves with its commit, while the next one is on its way with what the state has become by then."""
+    async with running() as node:
+        battle = await node.battle()
+        with node.journal.holding() as first:
+            hit, read = node.do(battle, number=1), node.tell(battle, Show())
+            await first.arrived.wait()
+            later = node.do(battle, number=2)
+            await wait_all_tasks_blocked()
+        assert (await read.answer()).view["play"]["done"] == ["hit"]
+        await answers([hit, later])
+
+
 async def test_reads_of_an_actor_with_nothing_in_flight_are_answered_without_a_statement(autojump_clock):
     async with running() as node:
         battle = await node.battle()
