@@ -7,8 +7,8 @@ each connection sends by itself.
 import contextlib
 import errno
 import socket
-from collections.abc import Iterator
-from typing import Final, Protocol, Self
+from collections.abc import Iterator, Sequence
+from typing import Final, Protocol
 
 import structlog
 
@@ -28,60 +28,42 @@ class Writer(Protocol):
     @property
     def descriptor(self) -> int: ...
 
+    @property
+    def closing(self) -> bool: ...
+
+    @property
+    def backlog(self) -> bytearray | None: ...
+
     def send(self, frames: bytes | bytearray) -> None: ...
 
-    def took(self, frames: bytes | bytearray, result: int) -> None:
+    def took(self, frames: bytes, result: int) -> None:
         """The kernel took only so many bytes of these frames, or none because of an error (negative, one of errno).
         Never raises."""
         ...
 
 
 class Bulk:
-    """What writers send within `with bulk` leaves at the end of that, or before.
-
-    Invariant: each writer's bytes leave in the order of `send`. So one that has something in here sends nothing more
-    before it knows what the kernel took of that.
-    """
+    """Implements the port of the same name (see protocol/connection.py)."""
 
     def __init__(self, ring: Ring | None) -> None:
         self._ring = ring
-        self._taken: dict[Writer, bytes] = {}
-        self._open = False
 
-    def __enter__(self) -> Self:
-        self._open = True
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._open = False
-        self._submit()
-
-    def takes(self, writer: Writer, frames: bytes | bytearray) -> bool:
-        """Whether it sees to it that this is sent; if not, the writer has to, at once."""
-        if self._ring is None or not self._open:
-            return False
-        if writer in self._taken:
-            self.settle(writer)
-            writer.send(frames)
-            return True
-        if not isinstance(frames, bytes):  # could be moved in memory while the kernel reads it
-            return False
-        if len(self._taken) == self._ring.limit:
-            self._submit()
-        self._taken[writer] = frames
-        return True
-
-    def settle(self, writer: Writer) -> None:
-        """What it has in here leaves now."""
-        if writer in self._taken:
-            self._submit()
-
-    def _submit(self) -> None:
-        if self._ring is not None and self._taken:
-            taken, self._taken = list(self._taken.items()), {}
-            for number, result in self._ring.send([(writer.descriptor, frames) for writer, frames in taken]):
-                writer, frames = taken[number]
-                writer.took(frames, result)
+    def send(self, writes: Sequence[tuple[Writer, bytes | bytearray]]) -> None:
+        if self._ring is None or len(writes) == 1:
+            for writer, frames in writes:
+                writer.send(frames)
+            return
+        writers: list[Writer] = []
+        sends: list[tuple[int, bytes]] = []
+        for writer, frames in writes:
+            # A bytearray could be moved in memory while the kernel reads it.
+            if writer.backlog is None and not writer.closing and isinstance(frames, bytes):
+                writers.append(writer)
+                sends.append((writer.descriptor, frames))
+            else:
+                writer.send(frames)
+        for number, result in self._ring.send(sends):
+            writers[number].took(sends[number][1], result)
 
 
 @contextlib.contextmanager

@@ -155,7 +155,7 @@ class FrameStream(Liveness, trio.abc.Stream):
 
     async def _flush(self, flushed: trio.Event) -> None:
         try:
-            while not self.all_said:
+            while self.backlog is not None:
                 await trio.lowlevel.wait_writable(self._socket)
                 self.write_some()
         except trio.ClosedResourceError:

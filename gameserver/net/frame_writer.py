@@ -37,13 +37,14 @@ log = structlog.get_logger()
 class FrameWriter:
     """Of a connected, non-blocking socket."""
 
-    __slots__ = ("_backlog", "_congested", "_socket", "_took_at", "closing", "descriptor", "edge", "endpoint")
+    __slots__ = ("_congested", "_socket", "_took_at", "backlog", "closing", "descriptor", "edge", "endpoint")
 
     def __init__(self, sock: socket.socket, edge: Edge) -> None:
         self._socket, self.edge = sock, edge
         self.descriptor = sock.fileno()
         """At hand for the bulk; see the last invariant."""
-        self._backlog: bytearray | None = None
+        self.backlog: bytearray | None = None
+        """What was said, and waits for the kernel to take it."""
         self._congested = False
         self._took_at = 0.0
         self.closing = False
@@ -74,12 +75,12 @@ class FrameWriter:
     def send(self, frames: bytes | bytearray) -> None:
         if self.closing:
             return
-        if self._backlog is not None:
-            if len(self._backlog) + len(frames) > self.edge.settings.outgoing_limit_bytes:
+        if self.backlog is not None:
+            if len(self.backlog) + len(frames) > self.edge.settings.outgoing_limit_bytes:
                 self.too_slow()
             else:
                 self._keep(frames)
-        elif not self.edge.bulk.takes(self, frames):
+        else:
             self._send_now(frames)
 
     def close(self, code: CloseCode) -> None:
@@ -98,7 +99,7 @@ class FrameWriter:
 
     # -- for the bulk (see bulk.py) -------------------------------------------------------------------------------
 
-    def took(self, frames: bytes | bytearray, result: int) -> None:
+    def took(self, frames: bytes, result: int) -> None:
         """Never raises: the bulk has others to tell."""
         try:
             if result >= 0 or result == -errno.EAGAIN:
@@ -112,13 +113,12 @@ class FrameWriter:
     # -- ends -----------------------------------------------------------------------------------------------------
 
     def say_last(self, frame: bytes) -> None:
-        self.edge.bulk.settle(self)
         if self.closing:
             return
-        if self._backlog is not None:
+        if self.backlog is not None:
             self._keep(frame)
         else:
-            self._send_now(frame)  # not in bulk: that may be the end of what can be written
+            self._send_now(frame)
         if not self.closing:
             self.closing = True
             self.on_last_word()
@@ -129,37 +129,32 @@ class FrameWriter:
 
     def too_slow_at(self) -> float:
         """When it has taken too long that something waits, and the client takes nothing."""
-        if self._backlog is None or self.closing:
+        if self.backlog is None or self.closing:
             return float("inf")
         return self._took_at + self.edge.settings.slow_consumer_deadline_ms / 1000
-
-    @property
-    def all_said(self) -> bool:
-        """Nothing waits."""
-        return self._backlog is None
 
     # -- the backlog ----------------------------------------------------------------------------------------------
 
     def write_some(self) -> None:
         """Raises OSError when the client has gone."""
-        if self._backlog is None:
+        if self.backlog is None:
             return
-        with memoryview(self._backlog) as whole, whole[:FLUSH_BYTES] as part:
+        with memoryview(self.backlog) as whole, whole[:FLUSH_BYTES] as part:
             try:
                 sent = self._socket.send(part)
             except BlockingIOError:
                 return
-        del self._backlog[:sent]
+        del self.backlog[:sent]
         self.edge.counters.bytes_buffered -= sent
         self._took_at = trio.current_time()
-        if not self._backlog:
-            self._backlog = None
+        if not self.backlog:
+            self.backlog = None
             self._look_for_congestion()
 
     def drop_backlog(self) -> None:
-        if self._backlog is not None:
-            self.edge.counters.bytes_buffered -= len(self._backlog)
-            self._backlog = None
+        if self.backlog is not None:
+            self.edge.counters.bytes_buffered -= len(self.backlog)
+            self.backlog = None
 
     def _keep_rest(self, frames: bytes | bytearray, sent: int) -> None:
         if len(frames) - sent <= self.edge.settings.outgoing_limit_bytes:
@@ -172,18 +167,18 @@ class FrameWriter:
 
     def _keep(self, data: bytes | bytearray) -> None:
         self.edge.counters.bytes_buffered += len(data)
-        if self._backlog is None:
-            self._backlog = bytearray(data)
+        if self.backlog is None:
+            self.backlog = bytearray(data)
             self._took_at = trio.current_time()
             self.on_backlog()
         else:
-            self._backlog += data
+            self.backlog += data
         self._look_for_congestion()
 
     def _look_for_congestion(self) -> None:
         if self.endpoint is None or self.closing:
             return
-        waiting = 0 if self._backlog is None else len(self._backlog)
+        waiting = 0 if self.backlog is None else len(self.backlog)
         try:
             if waiting > self.edge.settings.congestion_bytes and not self._congested:
                 self._congested = True

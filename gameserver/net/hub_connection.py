@@ -111,11 +111,11 @@ class HubConnection(Liveness):
     def _flush(self) -> None:
         try:
             self.write_some()
-            if self.all_said and self.closing and not self.gone:
+            if self.backlog is None and self.closing and not self.gone:
                 self._socket.shutdown(socket.SHUT_WR)
         except OSError:
             self.cut()
-        if self.all_said and not self.gone:
+        if self.backlog is None and not self.gone:
             self._carrier.watch(self, READ)
 
     # -- the opening handshake --------------------------------------------------------------------------------------
@@ -183,7 +183,7 @@ class HubConnection(Liveness):
     def on_last_word(self) -> None:
         self._until = trio.current_time() + self.edge.settings.close_deadline_ms / 1000
         self._set_alarm()
-        if self.all_said:
+        if self.backlog is None:
             with suppress(OSError):  # it has gone already, and the next read says so
                 self._socket.shutdown(socket.SHUT_WR)
 

@@ -1,19 +1,25 @@
 """The port between an edge and the protocol: two small classes that know nothing of each other's insides."""
 
-from contextlib import AbstractContextManager
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from gameserver.protocol.close_codes import CloseCode
+
+
+class Bulk(Protocol):
+    """What all connections of a transport have in common."""
+
+    def send(self, writes: Sequence[tuple[Any, bytes | bytearray]]) -> None:
+        """To each of these connections its frames, as by its own `send`, but together where the kernel lets us. No
+        connection is there twice, and no more of them than WRITES_AT_ONCE."""
+        ...
 
 
 class Connection(Protocol):
     """What a transport offers. Neither method blocks or raises, also on a connection that is closed or broken."""
 
     @property
-    def bulk(self) -> AbstractContextManager[object]:
-        """What connections of this transport are sent within it may leave together, at its end at the latest. Nothing
-        else is done with them meanwhile."""
-        ...
+    def bulk(self) -> Bulk: ...
 
     def send(self, frames: bytes | bytearray) -> None:
         """Hand over whole WebSocket frames, already encoded (see protocol/frames.py), to be sent in order.

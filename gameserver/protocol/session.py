@@ -7,7 +7,6 @@ until the battle's owner structures it.
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Any, Final, Literal, Protocol
 
@@ -23,7 +22,6 @@ from gameserver.protocol.envelope import Envelope, battle_of, decode_envelope, n
 from gameserver.protocol.frames import text_frame
 
 WRITES_AT_ONCE: Final = 32
-NOT_IN_BULK: Final = nullcontext()
 COPIED_BYTES: Final = 16_384
 """What is queued is mostly one thing, or an answer and some events: up to this size it is put together by copying."""
 
@@ -97,10 +95,14 @@ class Outgoing:
         touched = self.touched
         try:
             while touched and not self._held:
-                count = min(WRITES_AT_ONCE, len(touched))
-                with touched[0].bulk if count > 1 else NOT_IN_BULK:
-                    for _ in range(count):
-                        touched.popleft().flush()
+                writes = []
+                for _ in range(min(WRITES_AT_ONCE, len(touched))):
+                    session = touched.popleft()
+                    if session.queued:  # otherwise it has been closed meanwhile
+                        writes.append((session.connection, session.queued))
+                        session.queued = b""
+                if writes:
+                    writes[0][0].bulk.send(writes)
                 yield
         finally:
             if touched and not self._held:
@@ -113,15 +115,15 @@ class Session:
     __slots__ = (
         "_allowance",
         "_allowance_at_ms",
-        "_connection",
         "_gateway",
         "_in_flight",
         "_limits",
         "_outgoing",
-        "_queued",
         "closed",
         "congested",
+        "connection",
         "identified",
+        "queued",
         "watching",
     )
 
@@ -134,8 +136,8 @@ class Session:
         limits: WebSocketSettings,
     ) -> None:
         self.identified = identified
-        self._connection, self._gateway, self._outgoing, self._limits = connection, gateway, outgoing, limits
-        self._queued: bytes | bytearray = b""
+        self.connection, self._gateway, self._outgoing, self._limits = connection, gateway, outgoing, limits
+        self.queued: bytes | bytearray = b""
         self._in_flight = 0
         self.closed = False
         self.congested = False
@@ -252,28 +254,24 @@ class Session:
 
     def queue(self, frames: bytes) -> None:
         """To be sent with the next flush, after all that was queued before."""
-        if not self._queued:
+        if not self.queued:
             if not self._outgoing.touched:
                 self._outgoing.wake_up()
             self._outgoing.touched.append(self)
-        elif len(self._queued) > COPIED_BYTES and type(self._queued) is bytes:
-            self._queued = bytearray(self._queued)  # to which more can be added in its place
-        self._queued += frames
+        elif len(self.queued) > COPIED_BYTES and type(self.queued) is bytes:
+            self.queued = bytearray(self.queued)  # to which more can be added in its place
+        self.queued += frames
 
     def flush(self) -> None:
-        if self._queued:
-            queued, self._queued = self._queued, b""
-            self._connection.send(queued)
-
-    @property
-    def bulk(self) -> AbstractContextManager[object]:
-        """See protocol/connection.py."""
-        return self._connection.bulk
+        """By itself, and at once."""
+        if self.queued:
+            queued, self.queued = self.queued, b""
+            self.connection.send(queued)
 
     def close(self, code: CloseCode) -> None:
         """What is queued goes out first."""
         self.flush()
-        self._connection.close(code)
+        self.connection.close(code)
 
 
 _CHANGES: Mapping[str, Change] = {"battle:join": "join", "battle:begin": "begin", "battle:finish": "finish"}

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
 
@@ -22,6 +22,7 @@ from gameserver.ids import Issuer
 from gameserver.protocol.close_codes import CloseCode
 from gameserver.protocol.session import Identified, Session
 from tests.actors.node import Node, VirtualClock, running, settings_with
+from tests.one_by_one import OneByOne
 
 
 def unframe(data: bytes) -> list[Any]:
@@ -42,7 +43,7 @@ def unframe(data: bytes) -> list[Any]:
 class FakeConnection:
     sends: list[list[Any]] = Factory(list)
     closed_with: list[CloseCode] = Factory(list)
-    bulk: AbstractContextManager[None] = Factory(nullcontext)
+    bulk: OneByOne = Factory(OneByOne)
 
     def send(self, frames: bytes) -> None:
         if not self.closed_with:

@@ -6,7 +6,6 @@ protocol/connection.py. A break loses what is on its way.
 
 from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import trio
@@ -15,6 +14,7 @@ from trio_websocket import CloseReason, ConnectionClosed
 
 from gameserver.protocol.close_codes import CloseCode
 from gameserver.protocol.session import Session
+from tests.one_by_one import OneByOne
 
 
 @define(eq=False)
@@ -66,7 +66,7 @@ class Wire:
     """The time before which a slow player takes nothing."""
     to_player: Way = field(init=False)
     to_node: Way = field(init=False)
-    bulk: AbstractContextManager[None] = field(factory=nullcontext)
+    bulk: OneByOne = field(factory=OneByOne)
     code: CloseCode | None = None
     open: bool = True
     session: Session | None = None
