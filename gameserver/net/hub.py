@@ -142,9 +142,12 @@ class Hub:
             for descriptor, events in some:
                 connection = connections.get(descriptor)
                 if connection is None:
-                    self._accept(descriptor)
+                    yield from self._accept(descriptor)
                 elif not connection.gone:
+                    opening = connection.endpoint is None
                     connection.ready(events)
+                    if opening:  # which takes as long as many messages do
+                        yield
             yield
 
     def _bury(self) -> None:
@@ -157,7 +160,7 @@ class Hub:
 
     # -- accepting ----------------------------------------------------------------------------------------------------
 
-    def _accept(self, descriptor: int) -> None:
+    def _accept(self, descriptor: int) -> Iterator[None]:
         listener = self._listeners.get(descriptor)
         if listener is None:  # it has stopped listening meanwhile
             return
@@ -173,6 +176,7 @@ class Hub:
                     self._turn_deaf()
                     return
                 # else a client that has gone already
+            yield
 
     def _take_in(self, accepted: socket.socket) -> None:
         """Raises OSError if the kernel has no room to watch it."""
