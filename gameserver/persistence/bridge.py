@@ -1,14 +1,14 @@
-"""asyncio's drivers under Trio: calls into an event loop of theirs, in the same thread.
+"""An asyncio driver under Trio: calls into an event loop of its own, in the same thread.
 
-asyncpg and redis-py know only asyncio. They live in a loop that is nested in Trio's (see nested_loop.py); a Trio task
-starts a coroutine there and sleeps until that has ended.
+redis-py knows only asyncio. It lives in a loop that is nested in Trio's (see nested_loop.py); a Trio task starts a
+coroutine there and sleeps until that has ended.
 
 Invariants
 - A call ends exactly once: with the coroutine's value or exception, DeadlineExceeded, Cancelled, or BridgeClosed.
 - Deadline and cancellation are carried across: the asyncio task is cancelled, its end is awaited, and only then does
   the call end. So nothing of it runs on afterwards. A coroutine that has finished by then gives its value, as
   everywhere in Trio.
-- The first step of a coroutine, up to where it waits, is done before `call` waits: a statement is on its way at once.
+- The first step of a coroutine, up to where it waits, is done before `call` waits: a command is on its way at once.
 
 Failure: what ends the loop (nothing that a coroutine raises does) ends who opened the bridge.
 """
@@ -30,7 +30,7 @@ CLOSE_DEADLINE_S: Final = 5.0
 
 
 class BridgeClosed(GameServerError):
-    """The loop of the asyncio drivers has ended or is ending."""
+    """The driver's loop has ended or is ending."""
 
 
 class DeadlineExceeded(GameServerError):
