@@ -78,7 +78,7 @@ class Actor:
         self._alarm_ms: int | None = None
         self._scope, self._abandoned = trio.CancelScope(), False
         self.worked_at = self._now_s()
-        """When it was last asked something, by Trio's clock."""
+        """When it last had something to decide or to show, by Trio's clock."""
         self.durable_seq = memory.seq
         """Up to here everybody may see: what lies above it is still on its way."""
 

@@ -62,8 +62,9 @@ class Bulk:
                 sends.append((writer.descriptor, frames))
             else:
                 writer.send(frames)
-        for number, result in self._ring.send(sends):
-            writers[number].took(sends[number][1], result)
+        if sends:
+            for number, result in self._ring.send(sends):
+                writers[number].took(sends[number][1], result)
 
 
 @contextlib.contextmanager

@@ -161,10 +161,10 @@ class Hub:
     # -- accepting ----------------------------------------------------------------------------------------------------
 
     def _accept(self, descriptor: int) -> Iterator[None]:
-        listener = self._listeners.get(descriptor)
-        if listener is None:  # it has stopped listening meanwhile
-            return
         for _ in range(ACCEPTED_AT_ONCE):
+            listener = self._listeners.get(descriptor)
+            if listener is None:  # it has stopped listening meanwhile
+                return
             try:
                 accepted, _address = listener.accept()
                 self._take_in(accepted)

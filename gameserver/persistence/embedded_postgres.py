@@ -53,7 +53,7 @@ SERVER_SETTINGS: Final = {
 
 
 class EmbeddedPostgres:
-    """`with EmbeddedPostgres(folder) as url:` runs a server; `url` is a DSN for asyncpg.
+    """`with EmbeddedPostgres(folder) as url:` runs a server; `url` is a DSN as libpq and asyncpg read it.
 
     Raises StartError if it cannot start, or if another run uses the folder. Has to be started on the main thread.
     """

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 import psycopg
 
 from gameserver.errors import StartError
+from gameserver.persistence.postgres_connection import conninfo_of
 
 Connection: TypeAlias = "psycopg.Connection[tuple[Any, ...]]"
 
@@ -31,7 +32,8 @@ def migrate(database_url: str) -> list[str]:
     Blocking: for the command line and for tests, never from a Trio task. Raises StartError.
     """
     try:
-        with psycopg.connect(database_url, autocommit=True, connect_timeout=CONNECT_DEADLINE_S) as connection:
+        conninfo = conninfo_of(database_url)
+        with psycopg.connect(**conninfo, autocommit=True, connect_timeout=CONNECT_DEADLINE_S) as connection:
             return _migrate(connection, _files())
     except psycopg.Error as error:
         raise StartError(f"the database schema could not be brought up to date: {error}") from error

@@ -20,19 +20,21 @@ from typing import Any, Final
 import psycopg
 import trio
 from attrs import field, frozen
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 from psycopg.errors import UniqueViolation
 from psycopg.pq import PGconn, Ping
 
 from gameserver.config import PostgresSettings
 from gameserver.errors import CommitRejected, JournalError, StartError, StorageUnavailable
-from gameserver.persistence.postgres_connection import PostgresConnection, Rows, connect
+from gameserver.persistence.postgres_connection import PostgresConnection, Rows, connect, conninfo_of, ends_connection
 from gameserver.persistence.postgres_limits import limit_transactions, limits_of_session
 from gameserver.persistence.postgres_parameters import parameters
 from gameserver.persistence.postgres_pool import Pool, Terms, ending_overdue
 
 CONNECT_PAUSE_S: Final = 0.2
 PING_S: Final = 2
+TURNED_AWAY_LIMIT: Final = 8
+"""So many times in a row, and waiting is of no use: not even those leave who have taken all connections."""
 
 # The server or the connection went away, so that the last word on the statement is missing. A transaction that took too
 # long (25P04) may have been ended in the moment after its commit.
@@ -53,13 +55,9 @@ class Server:
 
     def conninfo(self, session: Mapping[str, object]) -> dict[str, Any]:
         """libpq's parameters for a connection with these settings of its own. Raises StartError."""
-        try:
-            known = conninfo_to_dict(self.settings.url, application_name=self.application_name)
-        except psycopg.ProgrammingError:
-            # What libpq says of it quotes it, and there may be a password in it.
-            raise StartError("DATABASE_URL has to look like postgresql://user:password@host/database") from None
+        known = conninfo_of(self.settings.url, application_name=self.application_name)
         options = [f"-c {name}={value}" for name, value in session.items()]
-        return known | {"options": " ".join([*options, str(known.get("options", ""))])}
+        return known | {"options": " ".join([str(known.get("options", "")), *options])}
 
 
 class Connections:
@@ -104,6 +102,8 @@ class Connections:
             return await self._pool.take()
         except psycopg.Error as error:
             raise StorageUnavailable(_words(error)) from error
+        except trio.ClosedResourceError as error:
+            raise StorageUnavailable("the node is stopping") from error
         except trio.TooSlowError as error:
             raise StorageUnavailable(f"no connection within {round(self._connect_s * 1_000)} ms") from error
 
@@ -178,12 +178,13 @@ async def _open_connections(
 
 
 async def _connect_patiently(postgres: Postgres, give_up_at: float) -> None:
+    turned_away = 0
     while True:
-        let_in = _lets_in(postgres.server)
         try:
             await postgres.fetch("SELECT 1")
         except (StorageUnavailable, CommitRejected) as error:
-            if let_in:
+            turned_away = turned_away + 1 if _turned_away(postgres.server, error) else 0
+            if turned_away == TURNED_AWAY_LIMIT:
                 raise StartError(f"PostgreSQL does not let us in: {error}") from error
             if trio.current_time() + CONNECT_PAUSE_S >= give_up_at:
                 raise StartError(f"PostgreSQL cannot be reached: {error}") from error
@@ -192,11 +193,13 @@ async def _connect_patiently(postgres: Postgres, give_up_at: float) -> None:
         await trio.sleep(CONNECT_PAUSE_S)
 
 
-def _lets_in(server: Server) -> bool:
-    """Whether the server is there, and neither starting nor stopping. Blocks; libpq does not say by which SQLSTATE it
-    was turned away."""
+def _turned_away(server: Server, error: JournalError) -> bool:
+    """Whether the server takes others in, or this URL leads to none. It has to be asked, since libpq does not say by
+    which SQLSTATE it was turned away; that blocks, but nobody plays yet."""
+    if not isinstance(error.__cause__, psycopg.Error):
+        return False
     conninfo = server.conninfo({}) | {"connect_timeout": PING_S}
-    return PGconn.ping(make_conninfo("", **conninfo).encode()) == Ping.OK
+    return PGconn.ping(make_conninfo("", **conninfo).encode()) in (Ping.OK, Ping.NO_ATTEMPT)
 
 
 def violated(error: CommitRejected) -> str | None:
@@ -206,7 +209,7 @@ def violated(error: CommitRejected) -> str | None:
 
 
 def _meaning(error: psycopg.Error, lost: type[JournalError]) -> type[JournalError]:
-    if error.sqlstate is None or error.sqlstate.startswith(SERVER_LOST):
+    if error.sqlstate is None or ends_connection(error) or error.sqlstate.startswith(SERVER_LOST):
         return lost
     if error.sqlstate.startswith(SERVER_TROUBLE):
         return StorageUnavailable

@@ -1,8 +1,8 @@
 """One connection to PostgreSQL: libpq's, waited for by Trio itself.
 
-libpq says what it waits for; nothing here blocks but the look-up of a host's name, which has a thread for it. There is
-no task and no callback: a statement is sent, its socket waited for, and its rows are there. asyncpg does the same on
-asyncio's loop for three to four times the CPU (see decisions/0016-libpq.md).
+libpq says what it waits for. There is no task and no callback: a statement is sent, its socket waited for, and its rows
+are there. Only the look-up of a host's name would block, and has a thread for it. asyncpg does the same on a loop of
+asyncio's for three to four times the CPU (see decisions/0016-libpq.md).
 
 Invariants
 - One statement at a time, and each is a transaction by itself. It is prepared when it is asked for the first time.
@@ -18,21 +18,22 @@ from itertools import count
 from typing import Any, Final
 
 import trio
-from psycopg import Error, OperationalError
+from psycopg import Error, OperationalError, ProgrammingError
 from psycopg.adapt import Transformer
-from psycopg.conninfo import conninfo_attempts, make_conninfo
-from psycopg.errors import FeatureNotSupported, error_from_result
-from psycopg.pq import ConnStatus, DiagnosticField, ExecStatus, Format, PGconn, PollingStatus, error_message
+from psycopg.conninfo import conninfo_attempts, conninfo_to_dict, make_conninfo
+from psycopg.errors import FeatureNotSupported, InvalidSqlStatementName, error_from_result
+from psycopg.pq import ConnStatus, ExecStatus, Format, PGconn, PollingStatus, error_message
 from psycopg.pq.abc import PGconn as Libpq
 from psycopg.pq.abc import PGresult
 
+from gameserver.errors import StartError
 from gameserver.persistence.postgres_parameters import Parameters
 
 Rows = list[Any]
 """Named tuples: a column by its name or by its place."""
 
 SUCCEEDED: Final = (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK)
-LAST_WORDS: Final = (b"FATAL", b"PANIC")
+LAST_WORDS: Final = ("FATAL", "PANIC")
 
 
 class PostgresConnection:
@@ -60,14 +61,15 @@ class PostgresConnection:
 
     async def fetch(self, text: str, asked: Parameters) -> Rows:
         """The rows of one statement. Raises psycopg.Error: with an SQLSTATE, if the server said no."""
-        statement = self._statements.get(text) or await self._prepare(text)
-        self.settled = False
-        self._libpq.send_query_prepared(statement.name, *asked, Format.BINARY)
-        try:
-            return statement.rows(await self._result())
-        except FeatureNotSupported:  # its columns have changed since; the next one will be prepared for what is now
-            del self._statements[text]
-            raise
+        prepared = self._statements.get(text)
+        if prepared is not None:
+            try:
+                return await self._run(prepared, asked)
+            except (FeatureNotSupported, InvalidSqlStatementName):  # its columns have changed since, or it is gone
+                del self._statements[text]
+                if not self.settled:
+                    raise
+        return await self._run(await self._prepare(text), asked)
 
     async def execute(self, text: str) -> None:
         """A statement without parameters and without rows, not prepared. Raises as `fetch`."""
@@ -82,6 +84,11 @@ class PostgresConnection:
         self._libpq.finish()
         self.settled = False
 
+    async def _run(self, statement: "_Statement", asked: Parameters) -> Rows:
+        self.settled = False
+        self._libpq.send_query_prepared(statement.name, *asked, Format.BINARY)
+        return statement.rows(await self._result())
+
     async def _prepare(self, text: str) -> "_Statement":
         statement = _Statement(b"%d" % next(self._numbers))
         self.settled = False
@@ -94,16 +101,19 @@ class PostgresConnection:
         """Of the statement under way, when the server has no more to say about it."""
         while self._libpq.flush():  # the server reads all of a statement before it says a word
             await trio.lowlevel.wait_writable(self._socket)
-        result = await self._next_result()
-        assert result is not None
-        error = None if result.status in SUCCEEDED else error_from_result(result)
-        if error is not None and result.error_field(DiagnosticField.SEVERITY_NONLOCALIZED) in LAST_WORDS:
-            raise error
-        while await self._next_result() is not None:
-            pass
+        result: PGresult | None = None
+        error: Error | None = None
+        while (each := await self._next_result()) is not None:  # what goes wrong at the commit comes after the rows
+            if each.status in SUCCEEDED:
+                result = each
+                continue
+            error = error or error_from_result(each)
+            if ends_connection(error):
+                raise error
         self.settled = True
         if error is not None:
             raise error
+        assert result is not None
         return result
 
     async def _next_result(self) -> PGresult | None:
@@ -129,7 +139,23 @@ class _Statement:
         if not known:
             names = [(result.fname(place) or b"").decode() for place in range(result.nfields)]
             self._row = namedtuple("Row", names, rename=True)  # type: ignore[misc]  # noqa: PYI024 - not known before
-        return self._transformer.load_rows(0, result.ntuples, self._row._make)
+        rows = self._transformer.load_rows(0, result.ntuples, self._row._make)
+        self._transformer.set_pgresult(None, set_loaders=False)  # it would be kept until the next one
+        return rows
+
+
+def ends_connection(error: Error) -> bool:
+    """The server's last words, or libpq's own, who has lost it."""
+    return error.sqlstate is None or error.diag.severity_nonlocalized in LAST_WORDS
+
+
+def conninfo_of(url: str, **more: str) -> dict[str, Any]:
+    """libpq's parameters. Raises StartError."""
+    try:
+        return conninfo_to_dict(url, client_encoding="UTF8", **more)
+    except ProgrammingError:
+        # What libpq says of it quotes it, and there may be a password in it.
+        raise StartError("DATABASE_URL has to look like postgresql://user:password@host/database") from None
 
 
 async def connect(conninfo: Mapping[str, Any], limit_s: float) -> PostgresConnection:
@@ -138,7 +164,7 @@ async def connect(conninfo: Mapping[str, Any], limit_s: float) -> PostgresConnec
     Raises psycopg.Error, TooSlowError: nobody gets more than his share of the time.
     """
     with trio.fail_after(limit_s):
-        attempts = await trio.to_thread.run_sync(conninfo_attempts, conninfo, abandon_on_cancel=True)
+        attempts = await trio.to_thread.run_sync(_attempts, conninfo, abandon_on_cancel=True)
         share_s, refusals = limit_s / len(attempts), list[Error]()
         for attempt in attempts:
             with trio.move_on_after(share_s):
@@ -147,6 +173,14 @@ async def connect(conninfo: Mapping[str, Any], limit_s: float) -> PostgresConnec
                 except Error as error:
                     refusals.append(error)
     raise refusals[-1] if refusals else trio.TooSlowError
+
+
+def _attempts(conninfo: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """One for each address that the hosts' names stand for."""
+    try:
+        return conninfo_attempts(conninfo)
+    except (OSError, UnicodeError) as error:
+        raise OperationalError(str(error)) from error
 
 
 async def _connected(conninfo: str) -> Libpq:

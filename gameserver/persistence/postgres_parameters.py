@@ -45,35 +45,44 @@ def _array(values: Array) -> Sent:
     first = values[0] if values else None
     if first is None:
         first = next((value for value in values if value is not None), None)
-    if type(first) is bytes:
-        return _array_of_bytes(values), BINARY
-    return _text(_array_of_texts(values) if type(first) is str else _array_of_numbers(values))
+    return _ARRAYS[type(first)](values)
 
 
-def _array_of_bytes(values: Array) -> bytes:
+def _array_of_bytes(values: Array) -> Sent:
     parts = [ARRAY_HEADER.pack(1, None in values, BYTEA, len(values), 1)]
     for each in values:
         parts += (NULL,) if each is None else (LENGTH.pack(len(each)), each)
-    return b"".join(parts)
+    return b"".join(parts), BINARY
 
 
-def _array_of_numbers(values: Array) -> str:
-    texts = map(str, values) if None not in values else ["NULL" if each is None else str(each) for each in values]
-    return "{" + ",".join(texts) + "}"
+def _array_of_numbers(values: Array) -> Sent:
+    """What has strayed in, a text say, PostgreSQL does not take for a number: it comes in quotes."""
+    texts = map(repr, values) if None not in values else ["NULL" if each is None else repr(each) for each in values]
+    return _text("{" + ",".join(texts) + "}")
 
 
-def _array_of_texts(values: Array) -> str:
+def _array_of_texts(values: Array) -> Sent:
     if None not in values:
         joined = '","'.join(values)
         if "\\" not in joined and joined.count('"') == 2 * (len(values) - 1):  # as IDs are: nothing to be quoted
-            return f'{{"{joined}"}}'
-    return "{" + ",".join(["NULL" if each is None else _quoted(each) for each in values]) + "}"
+            return _text(f'{{"{joined}"}}')
+    return _text("{" + ",".join(["NULL" if each is None else _quoted(each) for each in values]) + "}")
 
 
 def _quoted(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
+
+_ARRAYS: Final[Mapping[type, Callable[[Array], Sent]]] = {
+    type(None): _array_of_numbers,
+    bool: _array_of_numbers,
+    int: _array_of_numbers,
+    float: _array_of_numbers,
+    str: _array_of_texts,
+    bytes: _array_of_bytes,
+}
+"""By the type of the first element."""
 
 _SENT: Final[Mapping[type, Callable[[Any], Sent]]] = {
     type(None): lambda _: (None, TEXT),

@@ -41,13 +41,15 @@ class Pool:
         """Each until when."""
         self._idle: list[tuple[PostgresConnection, float]] = []
         """Each until when it may be used; that which was used last comes last."""
-        self._now = trio_clock()
+        self._now, self._closed = trio_clock(), False
 
     async def take(self) -> PostgresConnection:
-        """To be given back. Raises TooSlowError, and whatever `connect` raises."""
+        """To be given back. Raises TooSlowError, ClosedResourceError, and whatever `connect` raises."""
         if self._free.value and (idle := self._idle_one()) is not None:
             self._free.acquire_nowait()
             return self._lend(idle)
+        if self._closed:
+            raise trio.ClosedResourceError
         with trio.fail_after(self._terms.wait_s):
             await self._free.acquire()
             try:
@@ -59,7 +61,7 @@ class Pool:
     def give_back(self, connection: PostgresConnection) -> None:
         """In whatever state it is."""
         del self._lent[connection]
-        if connection.settled:
+        if connection.settled and not self._closed:
             self._idle.append((connection, self._now() + self._terms.idle_s))
         else:
             connection.close()
@@ -73,6 +75,7 @@ class Pool:
 
     def close(self) -> None:
         """All of them, at once, whoever is using them."""
+        self._closed = True
         for connection in (*self._lent, *(connection for connection, _ in self._idle)):
             connection.close()
 
@@ -86,6 +89,9 @@ class Pool:
         return None
 
     def _lend(self, connection: PostgresConnection) -> PostgresConnection:
+        if self._closed:
+            connection.close()
+            raise trio.ClosedResourceError
         self._lent[connection] = self._now() + self._terms.loan_s
         return connection
 

@@ -59,6 +59,11 @@ async def test_a_text_that_postgres_cannot_hold_is_refused_before_it_is_sent(
         await postgres.fetch(f"SELECT $1::text{'[]' if wrapped else ''}", [text] if wrapped else text)
 
 
+async def test_what_is_no_number_among_numbers_is_refused(postgres: Postgres) -> None:
+    with pytest.raises(CommitRejected, match="invalid input syntax"):
+        await postgres.fetch("SELECT $1::text[]::bigint[]", [1, "2,3"])
+
+
 async def test_a_number_that_is_too_large_is_refused_by_the_server(postgres: Postgres) -> None:
     with pytest.raises(CommitRejected, match="out of range"):
         await postgres.fetch("SELECT $1::bigint", 2**63)
