@@ -39,6 +39,8 @@ end
 
 CONNECTIONS_PER_CALL: Final = 500
 RENEWALS_PER_TTL: Final = 3
+GATHER_S: Final = 0.02
+"""Between two writes: who comes with a crowd is written with it, and not alone."""
 
 Connection = tuple[str, str]
 """Player and connection."""
@@ -88,6 +90,7 @@ class RedisPresence:
             except RedisAway:
                 self.dropped += len(self._unwritten)
                 self._unwritten.clear()
+            await trio.sleep(GATHER_S)
 
     def _renew_now(self) -> None:
         self._renew_at = trio.current_time()
