@@ -36,16 +36,17 @@ async def postgres(database: str) -> AsyncIterator[Postgres]:
 
 
 @pytest.mark.parametrize("kind", SCALARS)
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_values_and_arrays_of_every_kind_come_back(kind: str, data: st.DataObject, database: str) -> None:
-    value, array = data.draw(st.none() | SCALARS[kind]), data.draw(lists_of(SCALARS[kind]))
+    pairs = data.draw(st.lists(st.tuples(st.none() | SCALARS[kind], lists_of(SCALARS[kind])), min_size=1))
 
     async def there_and_back() -> None:
         async with open_postgres(PostgresSettings(url=database), "tests", 5_000) as postgres:
             question = f"SELECT $1::{kind} AS value, $2::{kind}[] AS array"
-            row = (await postgres.fetch(question, value, array))[0]
-            assert (row.value, row.array) == (value, array)
+            for value, array in pairs:
+                row = (await postgres.fetch(question, value, array))[0]
+                assert (row.value, row.array) == (value, array)
 
     trio.run(there_and_back)
 
